@@ -157,6 +157,12 @@ class Lab:
     def __exit__(self, *_):
         self.close()
 
+    def popen(self, command, **options):
+        """Starts a command outside of every namespace; the lab ends it. Call this on the main thread."""
+        process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command], stdin=subprocess.DEVNULL, **options)
+        self.processes.append(process)
+        return process
+
     def close(self):
         for process in reversed(self.processes):
             if process.poll() is None:

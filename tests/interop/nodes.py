@@ -1,0 +1,314 @@
+"""Nodes of a tailnet, each in a namespace of its own, behind one interface whether official or ours.
+
+    a = make_node("warren", tailnet, lab.host("a"), "alpha").start()
+    a.up(); a.wait_running(); a.ping(b)
+
+A Warren daemon runs as an unprivileged user with exactly CAP_NET_ADMIN and CAP_NET_RAW as ambient
+capabilities, cannot gain others, and has a message bus of its own.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+from lab import LabError, run, skip_all, tail, wait_for
+
+NOBODY = "65534"
+TUN = "/dev/net/tun"
+
+
+class Node:
+    """What both kinds share: their command lines take the same words."""
+
+    kind = None
+
+    def __init__(self, tailnet, host, name, port=None):
+        self.tailnet, self.host, self.name, self.port = tailnet, host, name, port
+        self.dir = os.path.join(tailnet.dir, f"node-{name}")
+        os.mkdir(self.dir)
+        self.log_path = os.path.join(self.dir, "log")
+        self.process = None
+        self.environment = dict(os.environ)
+        if tailnet.ca_file:
+            self.environment["SSL_CERT_FILE"] = tailnet.ca_file
+        self.restore_resolv_conf()
+        tailnet.nodes.append(self)
+
+    # The daemon
+
+    def restore_resolv_conf(self):
+        """The file as it was before any start: a predecessor's would be taken for damage."""
+        self.host.resolv_conf("nameserver 127.0.0.1\n")
+        os.makedirs(f"/etc/netns/{self.host.name}", exist_ok=True)
+        with open(f"/etc/netns/{self.host.name}/hosts", "w") as file:
+            file.write(f"127.0.0.1 localhost\n{self.tailnet.control_host.ip4} control.lab\n")
+
+    def start(self):
+        """Starts the daemon and waits until it answers."""
+        self.launch()
+        wait_for(lambda: self.status() or self.process.poll() is not None, 10, f"{self.name} answers")
+        if self.process.poll() is not None:
+            raise LabError(f"{self.name} ended with {self.process.returncode}: {tail(self.log_path, 5)}")
+        return self
+
+    def stop(self, timeout=20):
+        """A clean stop; returns the exit code."""
+        if self.process is None:
+            return None
+        self.process.terminate()
+        return self.process.wait(timeout)
+
+    def kill9(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+
+    def abandon(self):
+        """The end of the test: no waiting."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+
+    def log(self):
+        with open(self.log_path, errors="replace") as file:
+            return file.read()
+
+    # The command line
+
+    def cli(self, *arguments, timeout=30, check=True):
+        done = subprocess.run(self.host.command(self.cli_command() + list(arguments)), env=self.environment,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
+        if check and done.returncode != 0:
+            raise LabError(f"{self.name}: {' '.join(arguments)}: exit {done.returncode}: "
+                           f"{(done.stderr + done.stdout).strip()}")
+        return done
+
+    def up(self, *options, auth_key=None, timeout=30, check=True, login_server=None):
+        """Connects; back when Running (or with check=False whatever came of it)."""
+        arguments = ["up", f"--login-server={login_server or self.tailnet.control.url}", f"--hostname={self.name}",
+                     f"--timeout={timeout}s", "--accept-dns=false", *options]
+        if auth_key:
+            arguments.append(f"--auth-key={auth_key}")
+        return self.cli(*arguments, timeout=timeout + 10, check=check)
+
+    def begin_login(self, *options, timeout=15):
+        """Starts an interactive sign-in and returns the address of its page; wait_running() afterwards."""
+        arguments = ["up", f"--login-server={self.tailnet.control.url}", f"--hostname={self.name}",
+                     "--accept-dns=false", "--timeout=120s", *options]
+        log = open(os.path.join(self.dir, "login.log"), "w")
+        self.login = self.host.popen(self.cli_command() + arguments, env=self.environment, stdout=log,
+                                     stderr=subprocess.STDOUT)
+        return wait_for(self.login_url, timeout, f"{self.name} shows the address of a sign-in page")
+
+    def login_url(self):
+        """The address that the waiting `up` printed."""
+        for line in tail(os.path.join(self.dir, "login.log")).splitlines():
+            if line.strip().startswith(("http://", "https://")):
+                return line.strip()
+        return None
+
+    def down(self):
+        self.cli("down")
+
+    def logout(self):
+        self.cli("logout")
+
+    def set(self, *options):
+        self.cli("set", *options)
+
+    def status(self):
+        """The official Status document; {} while the daemon does not answer."""
+        done = self.cli("status", "--json", check=False)
+        try:
+            return json.loads(done.stdout)
+        except ValueError:
+            return {}
+
+    def state(self):
+        return self.status().get("BackendState", "")
+
+    def wait_state(self, state, timeout=30):
+        wait_for(lambda: self.state() == state, timeout, f"{self.name} is {state}")
+
+    def wait_running(self, timeout=30):
+        self.wait_state("Running", timeout)
+
+    def addresses(self):
+        return self.status().get("TailscaleIPs") or []
+
+    @property
+    def ip4(self):
+        return next(a for a in self.addresses() if ":" not in a)
+
+    @property
+    def ip6(self):
+        return next(a for a in self.addresses() if ":" in a)
+
+    def address(self, family):
+        return self.ip6 if family == 6 else self.ip4
+
+    def peer(self, other):
+        """The Status entry of another node, None when it is not in the list."""
+        for entry in (self.status().get("Peer") or {}).values():
+            if entry.get("DNSName", "").split(".")[0] == other.name or entry.get("HostName") == other.name:
+                return entry
+        return None
+
+    def wait_peer(self, other, predicate=bool, timeout=20, what="is a peer"):
+        return wait_for(lambda: predicate(self.peer(other)), timeout, f"{other.name} {what} at {self.name}")
+
+    def ping(self, other, count=1, until_direct=False, timeout=5, check=True):
+        """`ping` of the command line; its text."""
+        done = self.cli("ping", f"-c={count}", f"--until-direct={'true' if until_direct else 'false'}",
+                        f"--timeout={timeout}s", other if isinstance(other, str) else other.ip4,
+                        timeout=count * (timeout + 2) + 10, check=check)
+        return done.stdout + done.stderr
+
+    def icmp(self, address, count=3, check=True):
+        """The system's ping through the tunnel; True when every echo came back."""
+        command = ["ping", "-q", "-n", f"-c{count}", "-i0.2", "-W3", address]
+        done = subprocess.run(self.host.command(command), capture_output=True, text=True, timeout=count * 4 + 10)
+        if check and done.returncode != 0:
+            raise LabError(f"{self.name} gets no echo from {address}: {done.stdout.strip().splitlines()[-1:]}")
+        return done.returncode == 0
+
+    def path(self, other):
+        """"direct", "relay" or "none", as this node's status says it of its path to the other."""
+        entry = self.peer(other) or {}
+        if entry.get("CurAddr"):
+            return "direct"
+        return "relay" if entry.get("Relay") and entry.get("Active", True) else "none"
+
+    def wait_path(self, other, path, timeout=30):
+        """Pings now and then (a path is only looked for when it is used) until the path is as wished."""
+        def reached():
+            self.ping(other, check=False, timeout=2)
+            return self.path(other) == path
+        wait_for(reached, timeout, f"path from {self.name} to {other.name} is {path}")
+
+
+class Official(Node):
+    kind = "official"
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.tun = "tailscale0"
+        self.environment |= {
+            "TS_NO_LOGS_NO_SUPPORT": "true", "TS_DEBUG_FIREWALL_MODE": "nftables", "TS_DISABLE_PORTMAPPER": "1",
+            "TS_PANIC_IF_HIT_MAIN_CONTROL": "1", "TS_DEBUG_LOG_RATE": "all",
+            "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent",
+        }
+
+    def launch(self):
+        command = [os.path.join(self.tailnet.bin, "tailscaled"), "--no-logs-no-support", f"--statedir={self.dir}",
+                   f"--socket={self.dir}/sock", f"--tun={self.tun}"]
+        if self.port:
+            command.append(f"--port={self.port}")
+        self.restore_resolv_conf()
+        with open(self.log_path, "a") as log:
+            self.process = self.host.popen(command, env=self.environment, stdout=log, stderr=subprocess.STDOUT)
+
+    def cli_command(self):
+        return [os.path.join(self.tailnet.bin, "tailscale"), f"--socket={self.dir}/sock"]
+
+
+class Warren(Node):
+    kind = "warren"
+
+    def __init__(self, *arguments, as_root=False, **options):
+        super().__init__(*arguments, **options)
+        self.tun, self.as_root = "warren0", as_root
+        self.bus = f"unix:path={self.dir}/bus"
+        self.state_dir = os.path.join(self.dir, "state")
+        os.mkdir(self.state_dir, 0o700)
+        if not as_root:
+            os.chown(self.state_dir, int(NOBODY), int(NOBODY))
+        self.environment["WARREN_BUS"] = self.bus
+        self._start_bus()
+
+    def _start_bus(self):
+        config = os.path.join(self.dir, "bus.conf")
+        with open(config, "w") as file:
+            file.write(f"""<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <listen>{self.bus}</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow user="*"/>
+    <allow own="*"/>
+    <allow send_destination="*"/>
+    <allow receive_sender="*"/>
+  </policy>
+</busconfig>
+""")
+        with open(os.path.join(self.dir, "bus.log"), "a") as log:
+            self.tailnet.lab.popen(["dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile"],
+                                   stdout=log, stderr=subprocess.STDOUT)
+        wait_for(lambda: os.path.exists(f"{self.dir}/bus"), 5, "the private bus listens")
+
+    def launch(self, *options):
+        command = [find_program("warrend"), "--state-dir", self.state_dir, "--tun", self.tun,
+                   "--bus", self.bus, "-v", *options]
+        if self.port:
+            command += ["--port", str(self.port)]
+        if not self.as_root:
+            command = self._unprivileged(command)
+        with open(self.log_path, "a") as log:
+            self.process = self.host.popen(command, env=self.environment, stdout=log, stderr=subprocess.STDOUT)
+
+    def _unprivileged(self, command):
+        capabilities = "-all,+net_admin,+net_raw"
+        drop = ["setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--inh-caps", capabilities,
+                "--ambient-caps", capabilities, "--bounding-set", capabilities, "--no-new-privs",
+                "--pdeathsig", "KILL", *command]
+        if os.stat(TUN).st_mode & 0o666 == 0o666:
+            return drop
+        # The device as udev leaves it on a real system, in this process's mounts only.
+        device = os.path.join(self.tailnet.dir, "tun")
+        if not os.path.exists(device):
+            run(["mknod", "-m", "666", device, "c", "10", "200"])
+        return ["sh", "-c", f'mount --bind "{device}" {TUN} && exec "$@"', "sh", *drop]
+
+    def cleanup(self):
+        """`warrend --cleanup`: what a crash left in the host goes."""
+        self.launch("--cleanup")
+        if self.process.wait(20) != 0:
+            raise LabError(f"warrend --cleanup: exit {self.process.returncode}: {tail(self.log_path, 5)}")
+
+    def cli_command(self):
+        return [find_program("warren")]
+
+
+def find_program(name):
+    """A program of ours in the build folder $WARREN_BUILD, None when it is not there."""
+    build = os.environ.get("WARREN_BUILD", "")
+    for folder in ("daemon", "app/cli", "app", "."):
+        path = os.path.join(build, folder, name)
+        if build and os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    return shutil.which(name) if not build else None
+
+
+KINDS = {"official": Official, "warren": Warren}
+
+
+def make_node(kind, tailnet, host, name, **options):
+    return KINDS[kind](tailnet, host, name, **options)
+
+
+def chosen_pairs(default=("warren/official", "warren/warren")):
+    """The pairs of kinds to test: from --pairs official/official,…, else the given ones that can run."""
+    pairs = list(default)
+    if "--pairs" in sys.argv:
+        pairs = sys.argv[sys.argv.index("--pairs") + 1].split(",")
+    if any("warren" in pair for pair in pairs) and not (find_program("warrend") and find_program("warren")):
+        skip_all("needs warrend and warren in $WARREN_BUILD")
+    return [tuple(pair.split("/")) for pair in pairs]
+
+
+def pause(seconds):
+    """Lets time pass where passing time is what is tested."""
+    time.sleep(seconds)
