@@ -1,0 +1,403 @@
+#include "wire/tls.h"
+
+#include "wire/tls-verify.h"
+
+#include "base/ip.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct TlsContext
+{
+  SSL_CTX *ctx;
+};
+
+struct Tls
+{
+  SSL *ssl;
+  BIO *in;  /* ciphertext from the peer; owned by ssl */
+  BIO *out; /* ciphertext for the peer; owned by ssl */
+  TlsState state;
+  TlsVerify verify;
+  TlsCertProblem problem;
+  char *check_name;
+  char *sni; /* NULL: none was sent */
+  uint8_t pin[TLS_PIN_SIZE];
+  char error[256];
+};
+
+/* --- Contexts ------------------------------------------------------------------------------ */
+
+static void
+report (char **error, const char *what)
+{
+  unsigned long code = ERR_get_error ();
+  const char *reason = code ? ERR_reason_error_string (code) : NULL;
+
+  if (error && asprintf (error, "%s: %s", what, reason ? reason : "unknown error") < 0)
+    abort ();
+  ERR_clear_error ();
+}
+
+static TlsContext *
+context_new (const SSL_METHOD *method)
+{
+  TlsContext *context = calloc (1, sizeof *context);
+
+  if (!context || !(context->ctx = SSL_CTX_new (method)))
+    abort ();
+  SSL_CTX_set_min_proto_version (context->ctx, TLS1_2_VERSION);
+  SSL_CTX_set_mode (context->ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE
+                                      | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_session_cache_mode (context->ctx, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_options (context->ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
+  SSL_CTX_set_num_tickets (context->ctx, 0);
+  return context;
+}
+
+void
+tls_context_free (TlsContext *context)
+{
+  if (!context)
+    return;
+  SSL_CTX_free (context->ctx);
+  free (context);
+}
+
+TlsContext *
+tls_client_context_new (const char *ca_file, char **error)
+{
+  TlsContext *context = context_new (TLS_client_method ());
+  int ok = ca_file ? SSL_CTX_load_verify_file (context->ctx, ca_file)
+                   : SSL_CTX_set_default_verify_paths (context->ctx);
+
+  if (ok != 1) {
+    report (error, ca_file ? ca_file : "system certificates");
+    tls_context_free (context);
+    return NULL;
+  }
+  return context;
+}
+
+static bool
+use_chain (SSL_CTX *ctx, const char *pem)
+{
+  BIO *bio = BIO_new_mem_buf (pem, -1);
+  X509 *leaf = PEM_read_bio_X509_AUX (bio, NULL, NULL, NULL);
+  X509 *next;
+  bool ok = leaf && SSL_CTX_use_certificate (ctx, leaf) == 1;
+
+  X509_free (leaf);
+  while (ok && (next = PEM_read_bio_X509 (bio, NULL, NULL, NULL)))
+    if (SSL_CTX_add0_chain_cert (ctx, next) != 1) {
+      X509_free (next);
+      ok = false;
+    }
+  BIO_free (bio);
+  return ok;
+}
+
+static bool
+use_key (SSL_CTX *ctx, const char *pem)
+{
+  BIO *bio = BIO_new_mem_buf (pem, -1);
+  EVP_PKEY *key = PEM_read_bio_PrivateKey (bio, NULL, NULL, NULL);
+  bool ok = key && SSL_CTX_use_PrivateKey (ctx, key) == 1 && SSL_CTX_check_private_key (ctx) == 1;
+
+  EVP_PKEY_free (key);
+  BIO_free (bio);
+  return ok;
+}
+
+/* Selects "http/1.1" where it is offered; goes on without ALPN otherwise (derp.md §3.3). */
+static int
+select_alpn (SSL *ssl, const unsigned char **out, unsigned char *out_length,
+             const unsigned char *in, unsigned in_length, void *data)
+{
+  static const unsigned char http1[] = "\x08http/1.1";
+  unsigned char *chosen;
+
+  if (SSL_select_next_proto (&chosen, out_length, http1, sizeof http1 - 1, in, in_length)
+      != OPENSSL_NPN_NEGOTIATED)
+    return SSL_TLSEXT_ERR_NOACK;
+  *out = chosen;
+  return SSL_TLSEXT_ERR_OK;
+}
+
+TlsContext *
+tls_server_context_new (const char *certificate_pem, const char *key_pem, char **error)
+{
+  TlsContext *context = context_new (TLS_server_method ());
+
+  if (!use_chain (context->ctx, certificate_pem) || !use_key (context->ctx, key_pem)) {
+    report (error, "certificate and key");
+    tls_context_free (context);
+    return NULL;
+  }
+  ERR_clear_error ();
+  SSL_CTX_set_alpn_select_cb (context->ctx, select_alpn, NULL);
+  return context;
+}
+
+bool
+tls_server_context_add_certificate (TlsContext *context, const uint8_t *der, size_t size)
+{
+  X509 *certificate = d2i_X509 (NULL, &der, (long)size);
+
+  if (certificate && SSL_CTX_add0_chain_cert (context->ctx, certificate) == 1)
+    return true;
+  X509_free (certificate);
+  ERR_clear_error ();
+  return false;
+}
+
+/* --- Connections --------------------------------------------------------------------------- */
+
+static Tls *
+tls_new (TlsContext *context)
+{
+  Tls *tls = calloc (1, sizeof *tls);
+
+  if (!tls || !(tls->ssl = SSL_new (context->ctx)))
+    abort ();
+  tls->in = BIO_new (BIO_s_mem ());
+  tls->out = BIO_new (BIO_s_mem ());
+  if (!tls->in || !tls->out)
+    abort ();
+  BIO_set_mem_eof_return (tls->in, -1);
+  BIO_set_mem_eof_return (tls->out, -1);
+  SSL_set_bio (tls->ssl, tls->in, tls->out);
+  return tls;
+}
+
+static char *
+copy_text (const char *text)
+{
+  char *copy = text ? strdup (text) : NULL;
+
+  if (text && !copy)
+    abort ();
+  return copy;
+}
+
+Tls *
+tls_client_new (TlsContext *context, const TlsClientOptions *options)
+{
+  Tls *tls = tls_new (context);
+  const char *name = options->check_name ? options->check_name : options->server_name;
+  IpAddr ip;
+
+  tls->verify = options->verify;
+  memcpy (tls->pin, options->pin, TLS_PIN_SIZE);
+  tls->check_name = copy_text (name);
+  if (options->server_name
+      && !ip_parse (options->server_name, strlen (options->server_name), &ip)) {
+    tls->sni = copy_text (options->server_name);
+    SSL_set_tlsext_host_name (tls->ssl, options->server_name);
+  }
+  if (options->alpn_http1)
+    SSL_set_alpn_protos (tls->ssl, (const unsigned char *)"\x08http/1.1", 9);
+  if (name && ip_parse (name, strlen (name), &ip))
+    X509_VERIFY_PARAM_set1_ip_asc (SSL_get0_param (tls->ssl), name);
+  else if (name)
+    SSL_set1_host (tls->ssl, name);
+  /* The verdict is read after the handshake, so that one path serves all four modes. */
+  SSL_set_verify (tls->ssl, SSL_VERIFY_NONE, NULL);
+  SSL_set_connect_state (tls->ssl);
+  tls_read (tls, NULL);
+  return tls;
+}
+
+Tls *
+tls_server_new (TlsContext *context)
+{
+  Tls *tls = tls_new (context);
+
+  tls->verify = TLS_VERIFY_NONE;
+  SSL_set_accept_state (tls->ssl);
+  return tls;
+}
+
+void
+tls_free (Tls *tls)
+{
+  if (!tls)
+    return;
+  SSL_free (tls->ssl);
+  free (tls->check_name);
+  free (tls->sni);
+  free (tls);
+}
+
+static void
+fail (Tls *tls, const char *text)
+{
+  tls->state = TLS_FAILED;
+  snprintf (tls->error, sizeof tls->error, "%s", text);
+  ERR_clear_error ();
+}
+
+static void
+fail_ssl (Tls *tls, int ssl_error)
+{
+  unsigned long code = ERR_peek_error ();
+  const char *reason = code ? ERR_reason_error_string (code) : NULL;
+
+  if (ssl_error == SSL_ERROR_SYSCALL || !reason)
+    reason = "connection broken";
+  fail (tls, reason);
+}
+
+/* Judges the server's certificate once the handshake is over. */
+static void
+judge (Tls *tls)
+{
+  tls->state = TLS_OPEN;
+  if (SSL_is_server (tls->ssl) || tls->verify == TLS_VERIFY_NONE)
+    return;
+  if (tls->verify == TLS_VERIFY_PIN)
+    tls->problem = tls_verify_pin (tls->ssl, tls->pin, tls->sni, tls->error, sizeof tls->error);
+  else
+    tls->problem = tls_verify_chain (tls->ssl, tls->check_name, tls->error, sizeof tls->error);
+  if (tls->problem != TLS_CERT_OK && tls->verify != TLS_VERIFY_WARN)
+    tls->state = TLS_FAILED;
+}
+
+void
+tls_feed (Tls *tls, const void *ciphertext, size_t size)
+{
+  const uint8_t *data = ciphertext;
+
+  while (size > 0) {
+    int n = BIO_write (tls->in, data, size > INT32_MAX ? INT32_MAX : (int)size);
+    if (n <= 0)
+      abort ();
+    data += n;
+    size -= (size_t)n;
+  }
+}
+
+static void
+handshake (Tls *tls)
+{
+  ERR_clear_error ();
+  int n = SSL_do_handshake (tls->ssl);
+  if (n == 1) {
+    judge (tls);
+    return;
+  }
+  int error = SSL_get_error (tls->ssl, n);
+  if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE)
+    fail_ssl (tls, error);
+}
+
+TlsState
+tls_read (Tls *tls, Buffer *plain)
+{
+  if (tls->state == TLS_HANDSHAKING)
+    handshake (tls);
+  while (tls->state == TLS_OPEN && plain) {
+    size_t n = 0;
+    uint8_t *room = buffer_reserve (plain, 16384);
+    ERR_clear_error ();
+    if (SSL_read_ex (tls->ssl, room, 16384, &n) == 1) {
+      buffer_commit (plain, n);
+      continue;
+    }
+    int error = SSL_get_error (tls->ssl, 0);
+    if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE)
+      break;
+    if (error == SSL_ERROR_ZERO_RETURN)
+      tls->state = TLS_CLOSED;
+    else
+      fail_ssl (tls, error);
+  }
+  return tls->state;
+}
+
+bool
+tls_write (Tls *tls, const void *plain, size_t size)
+{
+  const uint8_t *data = plain;
+
+  if (tls->state != TLS_OPEN)
+    return false;
+  while (size > 0) {
+    size_t n = 0;
+    ERR_clear_error ();
+    if (SSL_write_ex (tls->ssl, data, size, &n) != 1) {
+      /* a memory BIO never makes it wait, so this is final */
+      fail_ssl (tls, SSL_get_error (tls->ssl, 0));
+      return false;
+    }
+    data += n;
+    size -= n;
+  }
+  return true;
+}
+
+void
+tls_close (Tls *tls)
+{
+  if (tls->state == TLS_OPEN)
+    SSL_shutdown (tls->ssl);
+  ERR_clear_error ();
+}
+
+bool
+tls_take (Tls *tls, Buffer *ciphertext)
+{
+  size_t pending = BIO_ctrl_pending (tls->out);
+
+  if (pending == 0)
+    return false;
+  int n = BIO_read (tls->out, buffer_reserve (ciphertext, pending), (int)pending);
+  if (n <= 0)
+    return false;
+  buffer_commit (ciphertext, (size_t)n);
+  return true;
+}
+
+/* --- Facts --------------------------------------------------------------------------------- */
+
+TlsState
+tls_state (const Tls *tls)
+{
+  return tls->state;
+}
+
+const char *
+tls_error (const Tls *tls)
+{
+  return tls->error;
+}
+
+TlsCertProblem
+tls_certificate_problem (const Tls *tls)
+{
+  return tls->problem;
+}
+
+size_t
+tls_peer_certificates (const Tls *tls)
+{
+  STACK_OF (X509) *chain = SSL_get_peer_cert_chain (tls->ssl);
+
+  return chain ? (size_t)sk_X509_num (chain) : 0;
+}
+
+X509 *
+tls_peer_certificate (const Tls *tls, size_t index)
+{
+  return sk_X509_value (SSL_get_peer_cert_chain (tls->ssl), (int)index);
+}
+
+int
+tls_version (const Tls *tls)
+{
+  return SSL_version (tls->ssl);
+}
