@@ -62,12 +62,6 @@ host_config_builder_set_drop_spoofed (HostConfigBuilder *b, bool on)
 }
 
 void
-host_config_builder_set_shut (HostConfigBuilder *b, bool on)
-{
-  b->config->shut = on;
-}
-
-void
 host_config_builder_add_address (HostConfigBuilder *b, const IpAddr *address)
 {
   HostConfig *c = b->config;
@@ -176,9 +170,8 @@ host_config_equal (const HostConfig *a, const HostConfig *b)
   if (a == b)
     return true;
   if (a->mtu != b->mtu || a->kill_switch != b->kill_switch || a->guard_dns != b->guard_dns
-      || a->drop_spoofed != b->drop_spoofed || a->shut != b->shut
-      || a->n_addresses != b->n_addresses || a->n_routes != b->n_routes
-      || a->n_peers4 != b->n_peers4)
+      || a->drop_spoofed != b->drop_spoofed || a->n_addresses != b->n_addresses
+      || a->n_routes != b->n_routes || a->n_peers4 != b->n_peers4)
     return false;
   for (size_t i = 0; i < a->n_addresses; i++)
     if (!ip_prefix_equal (&a->addresses[i], &b->addresses[i]))

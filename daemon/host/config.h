@@ -40,7 +40,6 @@ struct HostConfig
                           families */
   bool guard_dns;      /* with an exit node: DNS leaves through the tunnel or not at all */
   bool drop_spoofed;   /* drop packets of other interfaces that claim a peer's address */
-  bool shut;           /* the tunnel passes nothing: addresses stay, routes and rules go */
   IpPrefix *addresses; /* of the device, /32 and /128, sorted */
   size_t n_addresses;
   HostRoute *routes; /* sorted by prefix, one per prefix */
@@ -57,7 +56,6 @@ void host_config_builder_set_mtu (HostConfigBuilder *b, uint32_t mtu);
 void host_config_builder_set_kill_switch (HostConfigBuilder *b, bool on);
 void host_config_builder_set_guard_dns (HostConfigBuilder *b, bool on);
 void host_config_builder_set_drop_spoofed (HostConfigBuilder *b, bool on);
-void host_config_builder_set_shut (HostConfigBuilder *b, bool on);
 void host_config_builder_add_address (HostConfigBuilder *b, const IpAddr *address);
 /* Two routes of one prefix: throw wins over unreachable, unreachable over tunnel. */
 void

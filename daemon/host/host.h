@@ -52,5 +52,7 @@ void host_undo (Host *host);
 void host_free (Host *host);
 
 /* Repairs what an earlier process that was killed left behind: our rules, our table, our journal's
- * sysctls. Needs no device. Safe when nothing is there. */
-bool host_cleanup (const char *state_dir, const char *tun_name, GError **error);
+ * sysctls. With KEEP_BLOCKED, for a start whose preferences select an exit node, the rules and the
+ * unreachable routes stay, so that nothing leaks until host_apply. Needs no device. Safe when
+ * nothing is there. */
+bool host_cleanup (const char *state_dir, bool keep_blocked, GError **error);

@@ -7,7 +7,7 @@
 
 #include "host/link-state.h"
 
-#include <glib.h>
+#include <gio/gio.h>
 
 typedef struct LinkMonitor LinkMonitor;
 
