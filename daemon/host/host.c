@@ -136,7 +136,7 @@ set_link (Host *host, uint32_t mtu, bool up)
   info->ifi_flags = up ? IFF_UP : 0;
   if (mtu)
     mnl_attr_put_u32 (nlh, IFLA_MTU, mtu);
-  netlink_commit (host->netlink, 0);
+  netlink_commit (host->netlink, NETLINK_STRICT);
   return netlink_flush (host->netlink);
 }
 
@@ -169,7 +169,7 @@ put_address (Host *host, uint16_t message, const IpPrefix *address)
   mnl_attr_put (nlh, IFA_LOCAL, v4 ? 4 : 16, address->addr.bytes);
   if (add && !v4)
     mnl_attr_put_u32 (nlh, IFA_FLAGS, IFA_F_NODAD | IFA_F_NOPREFIXROUTE);
-  netlink_commit (host->netlink, add ? 0 : EADDRNOTAVAIL);
+  netlink_commit (host->netlink, add ? NETLINK_STRICT : NETLINK_MAY_BE_GONE);
 }
 
 static bool

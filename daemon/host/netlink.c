@@ -19,7 +19,7 @@ struct Netlink
   uint32_t first_sequence; /* of the batch */
   size_t used;             /* bytes queued in batch */
   size_t count;            /* requests queued */
-  int ignore[BATCH_REQUESTS];
+  NetlinkTolerance tolerance[BATCH_REQUESTS];
   int first_error;
   char batch[BATCH_BYTES + REQUEST_BYTES] __attribute__ ((aligned (8)));
   char receive[RECEIVE_BYTES] __attribute__ ((aligned (8)));
@@ -72,6 +72,19 @@ netlink_begin (Netlink *netlink, uint16_t type, uint16_t flags)
   return nlh;
 }
 
+static bool
+is_tolerated (NetlinkTolerance tolerance, int error)
+{
+  switch (tolerance) {
+    case NETLINK_MAY_EXIST:
+      return error == EEXIST;
+    case NETLINK_MAY_BE_GONE:
+      return error == ENOENT || error == ESRCH || error == EADDRNOTAVAIL;
+    default:
+      return false;
+  }
+}
+
 /* Reads answers until the last request of the batch is acknowledged. */
 static int
 read_answers (Netlink *netlink)
@@ -90,7 +103,8 @@ read_answers (Netlink *netlink)
         continue;
       const struct nlmsgerr *answer = mnl_nlmsg_get_payload (nlh);
       int error = -answer->error;
-      if (error != 0 && error != netlink->ignore[index] && netlink->first_error == 0)
+      if (error != 0 && netlink->first_error == 0
+          && !is_tolerated (netlink->tolerance[index], error))
         netlink->first_error = error;
       if (nlh->nlmsg_seq == last)
         return 0;
@@ -116,11 +130,11 @@ send_batch (Netlink *netlink)
 }
 
 void
-netlink_commit (Netlink *netlink, int ignore_errno)
+netlink_commit (Netlink *netlink, NetlinkTolerance tolerance)
 {
   struct nlmsghdr *nlh = (struct nlmsghdr *)(netlink->batch + netlink->used);
 
-  netlink->ignore[netlink->count++] = ignore_errno;
+  netlink->tolerance[netlink->count++] = tolerance;
   netlink->used += MNL_ALIGN (nlh->nlmsg_len);
   if (netlink->count == BATCH_REQUESTS || netlink->used >= BATCH_BYTES) {
     nlh->nlmsg_flags |= NLM_F_ACK;

@@ -12,6 +12,14 @@
 
 typedef struct Netlink Netlink;
 
+/* Which answers count as success besides success itself. */
+typedef enum
+{
+  NETLINK_STRICT,
+  NETLINK_MAY_EXIST,   /* of an addition: EEXIST */
+  NETLINK_MAY_BE_GONE, /* of a deletion: ENOENT, ESRCH, EADDRNOTAVAIL */
+} NetlinkTolerance;
+
 /* BUS is NETLINK_ROUTE. NULL with errno when there is no socket. */
 Netlink *netlink_new (int bus);
 void netlink_free (Netlink *netlink);
@@ -20,8 +28,8 @@ void netlink_free (Netlink *netlink);
  * attributes and calls netlink_commit. */
 struct nlmsghdr *netlink_begin (Netlink *netlink, uint16_t type, uint16_t flags);
 
-/* Queues the begun request. An answer of IGNORE_ERRNO (0 for none) counts as success. */
-void netlink_commit (Netlink *netlink, int ignore_errno);
+/* Queues the begun request. */
+void netlink_commit (Netlink *netlink, NetlinkTolerance tolerance);
 
 /* Sends what is queued and waits for the answers. Returns 0 or the first errno that was not
  * ignored; requests behind a failed one are carried out all the same. */

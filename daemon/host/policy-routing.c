@@ -74,7 +74,7 @@ put_rule (Netlink *netlink, int family, size_t i)
     mnl_attr_put_u32 (nlh, FRA_TABLE, rules[i].table);
   /* systemd-networkd deletes foreign rules unless the kernel seems to own them. */
   mnl_attr_put_u8 (nlh, FRA_PROTOCOL, RTPROT_KERNEL);
-  netlink_commit (netlink, EEXIST);
+  netlink_commit (netlink, NETLINK_MAY_EXIST);
 }
 
 static void
@@ -88,7 +88,7 @@ put_rule_deletion (Netlink *netlink, int family, size_t i)
   mnl_attr_put_u32 (nlh, FRA_PRIORITY, rules[i].priority);
   if (rules[i].table)
     mnl_attr_put_u32 (nlh, FRA_TABLE, rules[i].table);
-  netlink_commit (netlink, ENOENT);
+  netlink_commit (netlink, NETLINK_MAY_BE_GONE);
 }
 
 int
@@ -169,7 +169,7 @@ policy_routing_ipv6_supported (Netlink *netlink)
 /* One route of our table: begins the request with everything but the type-specific flags. */
 static void
 put_route (PolicyRouting *routing, uint16_t message, uint16_t flags, const IpPrefix *prefix,
-           HostRouteType type, uint32_t metric, int ignore)
+           HostRouteType type, uint32_t metric, NetlinkTolerance tolerance)
 {
   static const uint8_t kernel_types[] = {[HOST_ROUTE_TUNNEL] = RTN_UNICAST,
                                          [HOST_ROUTE_THROW] = RTN_THROW,
@@ -193,7 +193,7 @@ put_route (PolicyRouting *routing, uint16_t message, uint16_t flags, const IpPre
     mnl_attr_put_u32 (nlh, RTA_OIF, routing->ifindex);
   if (metric)
     mnl_attr_put_u32 (nlh, RTA_PRIORITY, metric);
-  netlink_commit (routing->netlink, ignore);
+  netlink_commit (routing->netlink, tolerance);
 }
 
 static void
@@ -206,7 +206,7 @@ add_route (PolicyRouting *routing, const HostRoute *route)
 static void
 delete_route (PolicyRouting *routing, const HostRoute *route)
 {
-  put_route (routing, RTM_DELROUTE, 0, &route->prefix, route->type, 0, ESRCH);
+  put_route (routing, RTM_DELROUTE, 0, &route->prefix, route->type, 0, NETLINK_MAY_BE_GONE);
 }
 
 /* What ROUTE becomes on this kernel; false when it cannot be had. */
@@ -276,11 +276,11 @@ set_blocked (PolicyRouting *routing, bool on)
   static const IpPrefix all4 = {.addr.family = 4}, all6 = {.addr.family = 6};
   uint16_t message = on ? RTM_NEWROUTE : RTM_DELROUTE;
   uint16_t flags = on ? NLM_F_CREATE | NLM_F_REPLACE : 0;
-  int ignore = on ? EEXIST : ESRCH;
+  NetlinkTolerance tolerance = on ? NETLINK_MAY_EXIST : NETLINK_MAY_BE_GONE;
 
-  put_route (routing, message, flags, &all4, HOST_ROUTE_UNREACHABLE, METRIC_LAST, ignore);
+  put_route (routing, message, flags, &all4, HOST_ROUTE_UNREACHABLE, METRIC_LAST, tolerance);
   if (routing->ipv6_rules)
-    put_route (routing, message, flags, &all6, HOST_ROUTE_UNREACHABLE, METRIC_LAST, ignore);
+    put_route (routing, message, flags, &all6, HOST_ROUTE_UNREACHABLE, METRIC_LAST, tolerance);
 }
 
 int
@@ -361,7 +361,7 @@ flush_table (Netlink *netlink, int family, bool keep_unreachable)
     struct nlmsghdr *deletion = netlink_begin (netlink, RTM_DELROUTE, 0);
     size_t size = route->nlmsg_len - MNL_NLMSG_HDRLEN;
     memcpy (mnl_nlmsg_put_extra_header (deletion, size), mnl_nlmsg_get_payload (route), size);
-    netlink_commit (netlink, ESRCH);
+    netlink_commit (netlink, NETLINK_MAY_BE_GONE);
     at += MNL_ALIGN (route->nlmsg_len);
   }
 }
@@ -370,6 +370,7 @@ int
 policy_routing_clean (Netlink *netlink, bool keep_blocked)
 {
   static const int families[] = {AF_INET, AF_INET6};
+  int first_error = 0;
 
   for (size_t f = 0; f < G_N_ELEMENTS (families); f++) {
     if (families[f] == AF_INET6 && !policy_routing_ipv6_supported (netlink))
@@ -378,6 +379,9 @@ policy_routing_clean (Netlink *netlink, bool keep_blocked)
     if (!keep_blocked)
       for (size_t i = 0; i < G_N_ELEMENTS (rules); i++)
         put_rule_deletion (netlink, families[f], i);
+    int error = netlink_flush (netlink);
+    if (first_error == 0)
+      first_error = error;
   }
-  return netlink_flush (netlink);
+  return first_error;
 }
