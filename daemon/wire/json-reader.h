@@ -45,6 +45,7 @@ typedef struct
   size_t pos;
   unsigned depth;    /* open containers */
   bool first;        /* no element of the innermost container has been read */
+  bool null_open;    /* the container just entered was a null */
   const char *error; /* static text, NULL while all is well */
   char *scratch;     /* where strings with escapes are put together */
   size_t scratch_size;
@@ -80,9 +81,11 @@ int64_t json_reader_i64 (JsonReader *r); /* whole numbers within int64 only */
 double json_reader_double (JsonReader *r);
 JsonString json_reader_string (JsonReader *r);
 
-/* Steps over any value. Raw returns its text as it stands in the input (borrowed from DATA). */
+/* The text of a number as it stands in the input (borrowed from DATA), grammar checked. */
+JsonString json_reader_number (JsonReader *r);
+
+/* Steps over any value, checking that it is one. To keep it, see json_writer_copy. */
 void json_reader_skip (JsonReader *r);
-JsonString json_reader_raw (JsonReader *r);
 
 /* Strings with a meaning. Null, "" and text that is not what it should be give the unset value
  * (zero key, unset time) and false; only another JSON type fails the reader. */

@@ -8,6 +8,7 @@
 #include "base/ip.h"
 #include "base/key.h"
 #include "base/wall-time.h"
+#include "wire/json-reader.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -44,6 +45,9 @@ void json_writer_i64 (JsonWriter *w, int64_t value);
 void json_writer_double (JsonWriter *w, double value);     /* not finite: null */
 void json_writer_string (JsonWriter *w, const char *text); /* NULL: "" */
 void json_writer_string_n (JsonWriter *w, const char *text, size_t length);
+
+/* The next value of R, re-written without white space. Nothing but a null if R fails. */
+void json_writer_copy (JsonWriter *w, JsonReader *r);
 
 /* TEXT must be one complete JSON value. */
 void json_writer_raw (JsonWriter *w, const char *text, size_t length);
