@@ -6,7 +6,7 @@ import json
 import re
 import sys
 
-TAP_LINE = re.compile(r"^\s*(not ok|ok)\b\s*\d*\s*-?\s*(.*?)(?:\s*#\s*(SKIP|TODO)\b\s*(.*))?$", re.IGNORECASE)
+TAP_LINE = re.compile(r"^\s*(not ok|ok)\b\s*\d*\s*-?\s*(.*?)(?:\s*#\s*(SKIP|TO-?DO)\b\s*(.*))?$", re.IGNORECASE)
 
 
 def tally(test):
