@@ -8,15 +8,15 @@
 
 #include "base/ip.h"
 #include "base/key.h"
+#include "base/shared-map.h"
+#include "filter/filter.h"
+#include "netmap/derp-map.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define TUNNEL_MTU_DEFAULT 1280
-
-typedef struct DerpMap DerpMap; /* netmap/derp-map.h */
-typedef struct Filter Filter;   /* filter/filter.h */
 
 /* One peer that may exchange packets with us. Immutable, one allocation. */
 typedef struct TunnelPeer TunnelPeer;
@@ -100,12 +100,10 @@ const TunnelPeer *tunnel_config_peer (const TunnelConfig *config, int64_t id);
  * compared by identity. */
 bool tunnel_config_equal (const TunnelConfig *a, const TunnelConfig *b);
 
-/* Walks over all peers, in no particular order. */
+/* Walks over all peers, in order of their ids. */
 typedef struct
 {
-  const TunnelConfig *config;
-  size_t bucket;
-  size_t index;
+  SharedMapIter at;
 } TunnelConfigIter;
 
 TunnelConfigIter tunnel_config_iter (const TunnelConfig *config);
@@ -116,16 +114,16 @@ TunnelPeer *tunnel_config_iter_next (TunnelConfigIter *iter);
 /* Walks over what differs between two configurations, without looking at what they share. */
 typedef struct
 {
-  const TunnelConfig *before;
-  const TunnelConfig *after;
-  size_t bucket;
-  size_t index_before;
-  size_t index_after;
+  SharedMapDiff at;
+  SharedMap *nothing; /* stands for a BEFORE of NULL */
 } TunnelConfigDiff;
 
-/* BEFORE may be NULL (everything is new). */
-TunnelConfigDiff tunnel_config_diff (const TunnelConfig *before, const TunnelConfig *after);
+/* BEFORE may be NULL (everything is new). Both must outlive the walk, which ends with
+ * tunnel_config_diff_end. */
+void tunnel_config_diff_begin (TunnelConfigDiff *diff, const TunnelConfig *before,
+                               const TunnelConfig *after);
 
 /* The next difference: *BEFORE NULL for an added peer, *AFTER NULL for a removed one. False at the
  * end. */
 bool tunnel_config_diff_next (TunnelConfigDiff *diff, TunnelPeer **before, TunnelPeer **after);
+void tunnel_config_diff_end (TunnelConfigDiff *diff);
