@@ -57,10 +57,10 @@ struct WgPeer
   WgSession *next;
   WgSession *retired;
   int64_t derived_us;            /* when the newest session was installed; 0: never */
-  int64_t handshake_asked_us;    /* last WG_TODO_HANDSHAKE, 0: none since the last session */
+  _Atomic int64_t asked_us;      /* last WG_TODO_HANDSHAKE; 0: none since the last session */
   _Atomic int64_t unanswered_us; /* data was sent then and nothing authentic came since; 0: none */
   _Atomic int64_t unacknowledged_us;  /* data came then and nothing was sent since; 0: none */
-  int64_t answer_jitter_us;           /* of the 15 s timer that runs now */
+  int64_t answer_jitter_us;           /* added to the 15 s timer, drawn for each session */
   _Atomic uint32_t received_more;     /* data came while unacknowledged_us was set */
   _Atomic uint32_t handshake_on_data; /* ask for a handshake with the next data packet */
 };
@@ -102,8 +102,9 @@ WgTodo wg_peer_received (WgPeer *peer, WgSession *session, bool data, int64_t no
 /* The peer's timer fired. */
 WgTodo wg_peer_tick (WgPeer *peer, int64_t now_us);
 
-/* Net gave up the handshake (WG_ACTION_GIVE_UP). WG_TODO_IDLE: drop what is staged. */
-WgTodo wg_peer_give_up (WgPeer *peer, int64_t now_us);
+/* Net gave up the handshake (WG_ACTION_GIVE_UP): drop what is staged. WG_TODO_IDLE: nothing else is
+ * left either. */
+WgTodo wg_peer_give_up (WgPeer *peer);
 
 /* The peer may have restarted (its disco key changed) or this computer was suspended: keep the
  * keys, but ask for a handshake with the next data packet. Any thread. */

@@ -43,9 +43,6 @@ struct WgSession
 WgSession *wg_session_new (const WgSessionKeys *keys, WgPeer *peer);
 void wg_session_free (WgSession *session);
 
-/* Overwrites the keys. The session neither sends nor receives after that. */
-void wg_session_erase (WgSession *session);
-
 /* Reserves up to COUNT consecutive counters for a run of packets. Returns how many were granted and
  * sets *FIRST; 0 when the session is too old or used up: then stage the packets and ask for a
  * handshake. Any worker. */
