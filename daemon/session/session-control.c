@@ -1,0 +1,201 @@
+/* What the control session reports, and what it is told to start with. */
+#include "session/session-private.h"
+
+#include "base/log.h"
+
+#include <string.h>
+
+#define LOG_DOMAIN "session"
+
+void
+session_start_control (Session *s, Netmap *cached)
+{
+  Profile *p = s->profile;
+  if (!p->preferences.auto_connect && p->preferences.wanted) {
+    p->preferences.wanted = false;
+    session_save (s, SAVE_WISH, 0, NULL);
+  }
+  if (cached && profile_has_key (p)) {
+    s->netmap = netmap_ref (cached);
+    session_changed (s, SESSION_CHANGED_SELF | SESSION_CHANGED_PEERS);
+  }
+  ControlIdentity *identity = &s->identity;
+  identity->node_key = p->secrets->node;
+  identity->old_node_key = p->old_node_key;
+  identity->pending_key = p->secrets->pending;
+  identity->pending_url = g_strdup (p->pending_url);
+  identity->lock_key = p->secrets->lock;
+  identity->server_key = p->server_key;
+  identity->server_key_seen = wall_time_unset ();
+  if (p->server_key_since_s != 0)
+    identity->server_key_seen = (WallTime){.seconds = p->server_key_since_s};
+  s->control_state = CONTROL_OFF;
+  ControlEvent *event = session_push_control (s, CONTROL_EVENT_START);
+  event->start.identity = identity;
+  event->start.netmap = s->netmap;
+  s->started = true;
+  s->resumed = false;
+}
+
+static void
+forget_netmap (Session *s)
+{
+  g_clear_pointer (&s->netmap, netmap_unref);
+  s->netmap_is_fresh = false;
+  s->cache_dirty = false;
+  s->cache_saved_us = 0;
+  session_push (s, SESSION_ACTION_DROP_NETMAP);
+  session_changed (s, SESSION_CHANGED_SELF | SESSION_CHANGED_PEERS);
+}
+
+/* Takes the identity over and has it written before control goes on. */
+static void
+save_identity (Session *s, uint32_t serial, const ControlIdentity *identity)
+{
+  Profile *p = s->profile;
+  p->secrets->node = identity->node_key;
+  p->secrets->pending = identity->pending_key;
+  p->secrets->lock = identity->lock_key;
+  p->old_node_key = identity->old_node_key;
+  p->server_key = identity->server_key;
+  p->server_key_since_s
+      = wall_time_is_unset (identity->server_key_seen) ? 0 : identity->server_key_seen.seconds;
+  if (g_strcmp0 (p->pending_url, identity->pending_url) != 0) {
+    g_free (p->pending_url);
+    p->pending_url = g_strdup (identity->pending_url);
+    p->pending_since_s = p->pending_url ? session_now_s (s) : 0;
+    session_changed (s, SESSION_CHANGED_STATE);
+  }
+  session_save (s, SAVE_IDENTITY, serial, NULL);
+}
+
+static void
+control_state (Session *s, ControlState state, bool online)
+{
+  if (s->control_state == state && s->online == online)
+    return;
+  s->control_state = state;
+  s->online = online;
+  if (state == CONTROL_NEEDS_LOGIN)
+    s->logging_in = false;
+  session_changed (s, SESSION_CHANGED_STATE);
+}
+
+static void
+registered (Session *s, const ControlAction *action)
+{
+  Profile *p = s->profile;
+  p->user_id = action->registered.user_id;
+  profile_set_text (&p->user_login, action->registered.login_name);
+  profile_set_text (&p->user_name, action->registered.display_name);
+  profile_set_text (&p->user_picture, action->registered.picture_url);
+  p->preferences.logged_out = false;
+  s->logging_in = false;
+  s->wanted_by_login = false;
+  session_save (s, SAVE_FACTS, 0, NULL);
+  session_changed (s, SESSION_CHANGED_STATE | SESSION_CHANGED_SELF | SESSION_CHANGED_PREFERENCES);
+}
+
+void
+session_logged_out (Session *s)
+{
+  profile_wipe (s->profile);
+  s->profile->preferences.logged_out = true;
+  s->profile->preferences.wanted = false;
+  forget_netmap (s);
+  session_save (s, SAVE_FACTS, 0, NULL);
+  session_push (s, SESSION_ACTION_LOGGED_OUT);
+  session_changed (s, SESSION_CHANGED_STATE | SESSION_CHANGED_PREFERENCES);
+}
+
+/* An exit node that was chosen by address becomes one by id as soon as somebody has the address. */
+static void
+resolve_exit_node (Session *s)
+{
+  Preferences *prefs = &s->profile->preferences;
+  if (prefs->exit_node_mode != EXIT_NODE_BY_ADDRESS)
+    return;
+  const Node *node = netmap_node_by_address (s->netmap, &prefs->exit_node_addr);
+  if (!node || node == netmap_self (s->netmap)
+      || strlen (node->stable_id) >= sizeof prefs->exit_node_id)
+    return;
+  prefs->exit_node_mode = EXIT_NODE_BY_ID;
+  g_strlcpy (prefs->exit_node_id, node->stable_id, sizeof prefs->exit_node_id);
+  memset (&prefs->exit_node_addr, 0, sizeof prefs->exit_node_addr);
+  session_save (s, SAVE_FACTS, 0, NULL);
+  session_changed (s, SESSION_CHANGED_PREFERENCES);
+}
+
+static void
+netmap_arrived (Session *s, Netmap *netmap, const NetmapChanges *changes)
+{
+  if (netmap != s->netmap) {
+    Netmap *next = netmap_ref (netmap);
+    g_clear_pointer (&s->netmap, netmap_unref);
+    s->netmap = next;
+  }
+  Profile *p = s->profile;
+  const Node *self = netmap_self (netmap);
+  bool first = !s->netmap_is_fresh;
+  s->netmap_is_fresh = true;
+  if (self
+      && (strcmp (p->node_id, self->stable_id) != 0
+          || strcmp (p->tailnet, netmap_domain (netmap)) != 0)) {
+    profile_set_text (&p->node_id, self->stable_id);
+    profile_set_text (&p->tailnet, netmap_domain (netmap));
+    session_save (s, SAVE_FACTS, 0, NULL);
+  }
+  if (changes->flags != 0 || first)
+    s->cache_dirty = true;
+  if (changes->n_peers > 0 || first)
+    session_changed (s, SESSION_CHANGED_PEERS);
+  if ((changes->flags & ~NETMAP_CHANGED_PEERS) != 0 || first)
+    session_changed (s, SESSION_CHANGED_SELF | SESSION_CHANGED_WARNINGS | SESSION_CHANGED_PEERS);
+  resolve_exit_node (s);
+}
+
+void
+session_control_event (Session *s, const ControlAction *action)
+{
+  const NetmapChanges *changes = NULL;
+  switch (action->type) {
+    case CONTROL_ACTION_SAVE:
+      save_identity (s, action->save.serial, &action->save.identity);
+      break;
+    case CONTROL_ACTION_STATE:
+      control_state (s, action->state.state, action->state.online);
+      break;
+    case CONTROL_ACTION_LOGIN_URL:
+      if (!action->login_url.url)
+        break;
+      s->logging_in = false;
+      session_changed (s, SESSION_CHANGED_STATE);
+      break;
+    case CONTROL_ACTION_REGISTERED:
+      registered (s, action);
+      break;
+    case CONTROL_ACTION_LOGGED_OUT:
+      session_logged_out (s);
+      break;
+    case CONTROL_ACTION_NETMAP:
+      netmap_arrived (s, action->netmap.netmap, &action->netmap.changes);
+      changes = &action->netmap.changes;
+      break;
+    case CONTROL_ACTION_PROBLEM:
+      if (problem_set (&s->control_problem, problem_from_control (action->problem.problem),
+                       action->problem.text, action->problem.retrying, session_now_s (s)))
+        session_changed (s, SESSION_CHANGED_STATE);
+      if (action->problem.problem != CONTROL_PROBLEM_NONE && !action->problem.retrying)
+        s->logging_in = false;
+      break;
+    case CONTROL_ACTION_POP_URL:
+      g_free (s->open_url);
+      s->open_url = g_strdup (action->pop_url.url);
+      session_push (s, SESSION_ACTION_OPEN_URL);
+      ((SessionAction *)g_queue_peek_tail (&s->actions))->url = s->open_url;
+      break;
+    default:
+      break;
+  }
+  session_evaluate (s, changes);
+}
