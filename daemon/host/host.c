@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "host/firewall.h"
+#include "host/foreign-firewall.h"
 #include "host/netlink.h"
 #include "host/policy-routing.h"
 #include "host/sysctl-journal.h"
@@ -27,6 +28,7 @@ struct Host
   Netlink *netlink;
   PolicyRouting *routing;
   Firewall *firewall;
+  ForeignFirewall *foreign;
   SysctlJournal *journal;
   HostConfig *applied; /* the last value that was brought about, NULL when the host is untouched */
   bool complete;       /* applied without any failure */
@@ -65,6 +67,7 @@ host_new (const char *state_dir, const TunDevice *tun)
   if (host->netlink)
     host->routing = policy_routing_new (host->netlink, tun->ifindex);
   host->firewall = firewall_new ();
+  host->foreign = foreign_firewall_new (tun->name);
   host->journal = sysctl_journal_new (state_dir);
   host->restores_left = RESTORES_BURST;
   return host;
@@ -121,6 +124,7 @@ apply_firewall (Host *host, const HostConfig *config)
     g_warning ("%s", error->message);
     return;
   }
+  foreign_firewall_open (host->foreign);
   if (!sysctl_journal_set (host->journal, SRC_VALID_MARK, "1", &error))
     g_warning ("%s", error->message);
 }
@@ -249,7 +253,13 @@ host_restore_rules (Host *host)
 unsigned
 host_warnings (const Host *host)
 {
-  return host->warnings;
+  return host->warnings | (host_blocking_chain (host) ? HOST_WARNING_FIREWALL_BLOCKS : 0);
+}
+
+const char *
+host_blocking_chain (const Host *host)
+{
+  return host->applied ? foreign_firewall_blocked_by (host->foreign) : NULL;
 }
 
 void
@@ -264,6 +274,7 @@ host_undo (Host *host)
     put_address (host, RTM_DELADDR, &host->applied->addresses[i]);
   netlink_flush (host->netlink);
   set_link (host, 0, false);
+  foreign_firewall_close (host->foreign);
   firewall_clear (host->firewall);
   if (!sysctl_journal_restore (host->journal, &error))
     g_warning ("%s", error->message);
@@ -277,6 +288,7 @@ host_free (Host *host)
   if (!host)
     return;
   host_config_unref (host->applied);
+  foreign_firewall_free (host->foreign);
   firewall_free (host->firewall);
   sysctl_journal_free (host->journal);
   if (host->routing)
@@ -299,6 +311,7 @@ host_cleanup (const char *state_dir, bool keep_blocked, GError **error)
     note_errno (&outcome, errno, "talk to the kernel about routes");
   if (!sysctl_journal_restore (journal, outcome.failed ? NULL : error))
     outcome.failed = true;
+  foreign_firewall_cleanup ();
   netlink_free (netlink);
   sysctl_journal_free (journal);
   return !outcome.failed;

@@ -25,6 +25,7 @@ typedef enum
 {
   HOST_WARNING_FIREWALL_UNAVAILABLE = 1 << 0, /* nftables could not be used at all */
   HOST_WARNING_IPV6_UNUSABLE = 1 << 1,        /* IPv6 is on outside but not usable in the tunnel */
+  HOST_WARNING_FIREWALL_BLOCKS = 1 << 2, /* another firewall drops what comes in by the tunnel */
 } HostWarning;
 
 typedef struct Host Host;
@@ -44,15 +45,18 @@ bool host_apply (Host *host, const HostConfig *config, GError **error);
  * nothing when they are there or when it was done too often lately. */
 void host_restore_rules (Host *host);
 
-/* HostWarning bits of the last host_apply. */
+/* HostWarning bits as of now. */
 unsigned host_warnings (const Host *host);
+
+/* With HOST_WARNING_FIREWALL_BLOCKS: "family table chain" of the chain that drops, else NULL. */
+const char *host_blocking_chain (const Host *host);
 
 /* Takes everything away again, in reverse order. */
 void host_undo (Host *host);
 void host_free (Host *host);
 
 /* Repairs what an earlier process that was killed left behind: our rules, our table, our journal's
- * sysctls. With KEEP_BLOCKED, for a start whose preferences select an exit node, the rules and the
- * unreachable routes stay, so that nothing leaks until host_apply. Needs no device. Safe when
- * nothing is there. */
+ * sysctls, our rules in other firewalls. With KEEP_BLOCKED, for a start whose preferences select an
+ * exit node, the rules and the unreachable routes stay, so that nothing leaks until host_apply.
+ * Needs no device. Safe when nothing is there. */
 bool host_cleanup (const char *state_dir, bool keep_blocked, GError **error);

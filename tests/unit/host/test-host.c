@@ -235,6 +235,47 @@ test_killed_process_leaks_nothing (void)
   g_assert_cmpstr (before, ==, after);
 }
 
+/* A host whose own firewall drops what it does not know lets peers in while we are connected. */
+static void
+test_foreign_firewall (void)
+{
+  TunDevice tun;
+  g_free (shell (
+      "nft add table ip filter; nft add table inet strict;"
+      "nft 'add chain ip filter INPUT { type filter hook input priority 0; policy drop; }'"));
+  g_autofree char *before = snapshot ();
+  Host *host = open_host (&tun);
+
+  apply (host, false);
+  assert_contains ("nft list chain ip filter INPUT", "iifname \"" TUN "\" counter");
+  g_free (shell ("nft flush chain ip filter INPUT"));
+  for (int i = 0; i < 40; i++) {
+    g_autofree char *chain = shell ("nft list chain ip filter INPUT");
+    if (strstr (chain, TUN))
+      break;
+    g_main_context_iteration (NULL, FALSE);
+    g_usleep (100000);
+  }
+  assert_contains ("nft list chain ip filter INPUT", TUN);
+  host_undo (host);
+  host_free (host);
+  tun_close (&tun);
+  g_autofree char *after = snapshot ();
+  g_assert_cmpstr (before, ==, after);
+  g_free (shell (
+      "nft 'add chain inet strict door { type filter hook input priority 0; policy drop; }'"));
+  host = open_host (&tun);
+  HostConfig *config = make_config (false);
+  g_assert_true (host_apply (host, config, NULL));
+  g_assert_cmpuint (host_warnings (host), ==, HOST_WARNING_FIREWALL_BLOCKS);
+  g_assert_cmpstr (host_blocking_chain (host), ==, "inet strict door");
+  host_config_unref (config);
+  host_undo (host);
+  host_free (host);
+  tun_close (&tun);
+  g_free (shell ("nft flush ruleset"));
+}
+
 static void
 test_busy (void)
 {
@@ -318,6 +359,7 @@ main (int argc, char **argv)
   g_test_add_func ("/host/undo-leaves-the-host-as-it-was", test_applies_and_undoes);
   g_test_add_func ("/host/deleted-rules-come-back-within-limits", test_rules_come_back);
   g_test_add_func ("/host/a-killed-process-leaks-nothing", test_killed_process_leaks_nothing);
+  g_test_add_func ("/host/other-firewalls-are-opened-or-named", test_foreign_firewall);
   g_test_add_func ("/host/tun/a-used-device-is-busy", test_busy);
   g_test_add_func ("/host/works-without-ipv6", test_without_ipv6);
   g_test_add_func ("/host/link-monitor/notices-a-new-address", test_monitor);
