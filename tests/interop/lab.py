@@ -13,9 +13,11 @@ import json
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -117,12 +119,51 @@ class Control(Program):
         return next((n for n in self("nodes") if n["Name"].split(".")[0] == label), None)
 
 
+class Names:
+    """A name server with the lab's names, counting the questions."""
+
+    def __init__(self, host, addresses):
+        self.host, self.addresses, self.asked = host, addresses, []
+        self.socket = host.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((host.ip4, 53))
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def _serve(self):
+        while True:
+            try:
+                query, client = self.socket.recvfrom(4096)
+                self.socket.sendto(self._answer(query), client)
+            except (OSError, IndexError):
+                if self.socket.fileno() < 0:
+                    return
+
+    def _answer(self, query):
+        labels, at = [], 12
+        while query[at]:
+            labels.append(query[at + 1:at + 1 + query[at]].decode("latin-1").lower())
+            at += 1 + query[at]
+        name, kind = ".".join(labels), int.from_bytes(query[at + 1:at + 3], "big")
+        self.asked.append(name)
+        wanted = {1: socket.AF_INET, 28: socket.AF_INET6}.get(kind)
+        records = [socket.inet_pton(wanted, a) for a in self.addresses.get(name, ())
+                   if wanted and (":" in a) == (wanted == socket.AF_INET6)]
+        code = 0x8180 if name in self.addresses else 0x8183
+        head = query[:2] + struct.pack("!HHHHH", code, 1, len(records), 0, 0)
+        answers = b"".join(b"\xc0\x0c" + struct.pack("!HHIH", kind, 1, 5, len(r)) + r for r in records)
+        return head + query[12:at + 5] + answers
+
+    def close(self):
+        self.socket.close()
+
+
 class Tailnet:
     """Control server and relays. `server` is "labcontrol" or "labregister"; `tls` (labregister only)
-    serves https://control.lab:443 with certificates of the test authority in `ca_file`."""
+    serves https://control.lab:443 with certificates of the test authority in `ca_file`. With
+    `by_name` the relays are in the map without addresses: nodes have to look them up."""
 
-    def __init__(self, lab, server="labcontrol", relays=1, tls=False, options=()):
-        self.lab, self.server, self.tls = lab, server, tls
+    def __init__(self, lab, server="labcontrol", relays=1, tls=False, by_name=False, options=()):
+        self.lab, self.server, self.tls, self.by_name = lab, server, tls, by_name
         self.bin = peers_folder()
         self.dir = tempfile.mkdtemp(prefix="warren-lab-")
         os.chmod(self.dir, 0o711)
@@ -132,6 +173,9 @@ class Tailnet:
             json.dump(self.derp_map(), file)
         self.control_host = lab.server("control", "10.77.0", "2a00:77:7700")
         self.control = self._control(server, options)
+        names = {f"relay{n}.lab": [r.host.ip4, r.host.ip6] for n, r in enumerate(self.relays, 1)}
+        names["control.lab"] = [self.control_host.ip4]
+        self.names = Names(lab.server("names", "10.77.53"), names)
 
     def __enter__(self):
         for relay in self.relays:
@@ -140,6 +184,7 @@ class Tailnet:
         return self
 
     def __exit__(self, *_):
+        self.names.close()
         for node in self.nodes:
             node.abandon()
         self.lab.close()
@@ -181,6 +226,8 @@ class Tailnet:
             region = 900 + n
             node = {"Name": f"{region}a", "RegionID": region, "HostName": f"relay{n}.lab", "IPv4": relay.host.ip4,
                     "IPv6": relay.host.ip6, "STUNPort": 3478, "DERPPort": 443, "InsecureForTests": True}
+            if self.by_name:
+                del node["IPv4"], node["IPv6"]
             regions[str(region)] = {"RegionID": region, "RegionCode": f"lab{n}", "RegionName": f"Lab {n}",
                                     "Nodes": [node]}
         return {"Regions": regions}

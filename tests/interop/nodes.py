@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 from lab import LabError, run, skip_all, tail, wait_for
 
@@ -36,16 +35,14 @@ class Node:
         if tailnet.ca_file:
             self.environment["SSL_CERT_FILE"] = tailnet.ca_file
         self.restore_resolv_conf()
+        self.login = None  # the waiting `up` of an interactive sign-in
         tailnet.nodes.append(self)
 
     # The daemon
 
     def restore_resolv_conf(self):
         """The file as it was before any start: a predecessor's would be taken for damage."""
-        self.host.resolv_conf("nameserver 127.0.0.1\n")
-        os.makedirs(f"/etc/netns/{self.host.name}", exist_ok=True)
-        with open(f"/etc/netns/{self.host.name}/hosts", "w") as file:
-            file.write(f"127.0.0.1 localhost\n{self.tailnet.control_host.ip4} control.lab\n")
+        self.host.resolv_conf(f"nameserver {self.tailnet.names.host.ip4}\n")
 
     def start(self):
         """Starts the daemon and waits until it answers."""
@@ -97,9 +94,9 @@ class Node:
         """Starts an interactive sign-in and returns the address of its page; wait_running() afterwards."""
         arguments = ["up", f"--login-server={self.tailnet.control.url}", f"--hostname={self.name}",
                      "--accept-dns=false", "--timeout=120s", *options]
-        log = open(os.path.join(self.dir, "login.log"), "w")
-        self.login = self.host.popen(self.cli_command() + arguments, env=self.environment, stdout=log,
-                                     stderr=subprocess.STDOUT)
+        with open(os.path.join(self.dir, "login.log"), "w") as log:
+            self.login = self.host.popen(self.cli_command() + arguments, env=self.environment, stdout=log,
+                                         stderr=subprocess.STDOUT)
         return wait_for(self.login_url, timeout, f"{self.name} shows the address of a sign-in page")
 
     def login_url(self):
@@ -158,6 +155,14 @@ class Node:
 
     def wait_peer(self, other, predicate=bool, timeout=20, what="is a peer"):
         return wait_for(lambda: predicate(self.peer(other)), timeout, f"{other.name} {what} at {self.name}")
+
+    def wait_approved(self, *options):
+        """The interactive sign-in from end to end, with the test as the person who approves."""
+        url = self.begin_login(*options)
+        self.tailnet.control("approve" if self.tailnet.server == "labregister" else "auth", URL=url)
+        if self.login.wait(30) != 0:
+            raise LabError(f"{self.name}: up after the approval: {tail(os.path.join(self.dir, 'login.log'))}")
+        self.wait_running()
 
     def ping(self, other, count=1, until_direct=False, timeout=5, check=True):
         """`ping` of the command line; its text."""
@@ -281,6 +286,29 @@ class Warren(Node):
     def cli_command(self):
         return [find_program("warren")]
 
+    def bus_objects(self):
+        """Everything the daemon shows on its bus: path -> interface -> property -> value."""
+        done = run(["busctl", f"--address={self.bus}", "--json=short", "call", "org.warrenvpn.Daemon1",
+                    "/org/warrenvpn/Daemon1", "org.freedesktop.DBus.ObjectManager", "GetManagedObjects"])
+        objects = json.loads(done)["data"][0]
+        return {path: {interface: {name: value["data"] for name, value in properties.items()}
+                       for interface, properties in interfaces.items()} for path, interfaces in objects.items()}
+
+    def session(self):
+        """The properties of the active session."""
+        objects = self.bus_objects()
+        manager = next(o["org.warrenvpn.Daemon1.Manager"] for o in objects.values()
+                       if "org.warrenvpn.Daemon1.Manager" in o)
+        return objects.get(manager["ActiveSession"], {}).get("org.warrenvpn.Daemon1.Session", {})
+
+    def problem(self):
+        """The code of the session's problem, "" for none."""
+        return self.session().get("Problem", [""])[0]
+
+    def warnings(self):
+        """The codes of the session's warnings."""
+        return [w["Code"]["data"] for w in self.session().get("Warnings", [])]
+
 
 def find_program(name):
     """A program of ours in the build folder $WARREN_BUILD, None when it is not there."""
@@ -307,8 +335,3 @@ def chosen_pairs(default=("warren/official", "warren/warren")):
     if any("warren" in pair for pair in pairs) and not (find_program("warrend") and find_program("warren")):
         skip_all("needs warrend and warren in $WARREN_BUILD")
     return [tuple(pair.split("/")) for pair in pairs]
-
-
-def pause(seconds):
-    """Lets time pass where passing time is what is tested."""
-    time.sleep(seconds)

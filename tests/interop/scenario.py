@@ -21,6 +21,11 @@ class Scenario:
     def node(self, kind, name, **host):
         return make_node(kind, self.tailnet, self.lab.host(name, **host), name)
 
+    def relay_knows(self, node, relay=0):
+        """Whether the node has a connection to the relay, as the relay's host sees it."""
+        seen = self.tailnet.relays[relay].host.run("ss", "-Htn", "state", "established", "sport", "=", ":443")
+        return any(address in seen for address in (node.host.outside4, node.host.ip6) if address)
+
     def connect(self, **options):
         """Both nodes up, Running and known to each other."""
         for node in (self.a, self.b):
