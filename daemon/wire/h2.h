@@ -13,10 +13,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define H2_WINDOW_SIZE            (4u << 20)  /* per stream */
-#define H2_CONNECTION_WINDOW_SIZE (64u << 20) /* all streams together */
-#define H2_HEADER_LIST_MAX        65536       /* bytes of the headers of one message */
-#define H2_SERVER_STREAMS_MAX     100         /* concurrent, server role */
+#define H2_WINDOW_SIZE                   (4u << 20)  /* per stream */
+#define H2_CONNECTION_WINDOW_SIZE        (64u << 20) /* all streams together */
+#define H2_HEADER_LIST_MAX               65536       /* bytes of the headers of one message */
+#define H2_SERVER_STREAMS_MAX            100         /* concurrent, server role */
+#define H2_SERVER_WINDOW_SIZE            (256u << 10)
+#define H2_SERVER_CONNECTION_WINDOW_SIZE (1u << 20)
 
 #define H2_NO_ERROR 0u
 #define H2_CANCEL   8u
@@ -55,7 +57,8 @@ H2 *h2_client_new (void);
 H2 *h2_server_new (void);
 void h2_free (H2 *h2);
 
-/* Bytes from the peer. False: the connection is broken; h2_take may still hold a GOAWAY. */
+/* Bytes from the peer. False: the connection is broken, or over after a GOAWAY; h2_take may still
+ * hold our own GOAWAY. */
 bool h2_feed (H2 *h2, const void *data, size_t size);
 
 /* Appends at most about LIMIT bytes for the peer to OUT; true when that was anything. */
