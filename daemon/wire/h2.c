@@ -222,6 +222,17 @@ on_close (nghttp2_session *session, int32_t stream, uint32_t code, void *data)
   return 0;
 }
 
+/* A GOAWAY that h2_shutdown did not ask for is nghttp2's answer to a broken peer. */
+static int
+on_sent (nghttp2_session *session, const nghttp2_frame *frame, void *data)
+{
+  H2 *h2 = data;
+
+  if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR)
+    h2->failed = true;
+  return 0;
+}
+
 static ssize_t
 read_body (nghttp2_session *session, int32_t stream, uint8_t *out, size_t size, uint32_t *flags,
            nghttp2_data_source *source, void *data)
@@ -255,6 +266,7 @@ set_callbacks (nghttp2_session_callbacks *callbacks)
   nghttp2_session_callbacks_set_on_frame_recv_callback (callbacks, on_frame);
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback (callbacks, on_data);
   nghttp2_session_callbacks_set_on_stream_close_callback (callbacks, on_close);
+  nghttp2_session_callbacks_set_on_frame_send_callback (callbacks, on_sent);
 }
 
 static void
@@ -338,7 +350,6 @@ h2_feed (H2 *h2, const void *data, size_t size)
   if (h2->failed)
     return false;
   ssize_t n = nghttp2_session_mem_recv (h2->session, data, size);
-  /* after a protocol error nghttp2 only wants to send its GOAWAY */
   if (n < 0 || (size_t)n != size || !nghttp2_session_want_read (h2->session))
     h2->failed = true;
   return !h2->failed;

@@ -57,8 +57,8 @@ H2 *h2_client_new (void);
 H2 *h2_server_new (void);
 void h2_free (H2 *h2);
 
-/* Bytes from the peer. False: the connection is broken, or over after a GOAWAY; h2_take may still
- * hold our own GOAWAY. */
+/* Bytes from the peer. False: the connection is broken, or over after a GOAWAY. A protocol error is
+ * answered with a GOAWAY first, so look at h2_usable after h2_take as well. */
 bool h2_feed (H2 *h2, const void *data, size_t size);
 
 /* Appends at most about LIMIT bytes for the peer to OUT; true when that was anything. */

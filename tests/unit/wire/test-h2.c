@@ -318,8 +318,10 @@ test_garbage (void)
   Buffer out = {0};
 
   h2_take (client, &out, 1 << 20);
-  g_assert_false (h2_feed (client, "HTTP/1.1 400 Bad Request\r\n\r\n", 28));
+  h2_feed (client, "HTTP/1.1 400 Bad Request\r\n\r\n", 28);
+  g_assert_true (h2_take (client, &out, 1 << 20));
   g_assert_false (h2_usable (client));
+  g_assert_false (h2_feed (client, "more", 4));
   buffer_free (&out);
   h2_free (client);
 }
