@@ -43,6 +43,7 @@ typedef enum
   DERP_CLIENT_EVENT_TICK,
   DERP_CLIENT_EVENT_CONNECTED, /* the byte stream is open */
   DERP_CLIENT_EVENT_BYTES,     /* plaintext from the relay */
+  DERP_CLIENT_EVENT_END,       /* the byte stream ended or failed */
   DERP_CLIENT_EVENT_SEND,      /* queue a packet for a peer */
   DERP_CLIENT_EVENT_HOME,      /* this connection is now, or no longer, home */
   DERP_CLIENT_EVENT_PING,      /* prove that the relay is there within DERP_PING_TIMEOUT_US */
@@ -82,6 +83,14 @@ typedef enum
   DERP_CLIENT_ACTION_CLOSE,  /* close the stream; nothing follows */
 } DerpClientActionType;
 
+/* Why a connection ends. */
+typedef enum
+{
+  DERP_CLOSE_LOGIN,   /* no HTTP upgrade or no valid login answer */
+  DERP_CLOSE_REFUSED, /* the relay ended it instead of answering the login: it may not know us */
+  DERP_CLOSE_LOST,    /* it was up */
+} DerpCloseReason;
+
 /* Everything that is pointed to is borrowed until the next input; nothing needs to be cleared. */
 typedef struct
 {
@@ -99,7 +108,12 @@ typedef struct
       NodePublic peer;
       DerpGoneReason reason;
     } peer_gone;
-    const char *text; /* HEALTH, CLOSE: for a person */
+    const char *health; /* for a person */
+    struct
+    {
+      DerpCloseReason reason;
+      const char *text; /* for a person */
+    } close;
   };
 } DerpClientAction;
 
