@@ -12,9 +12,8 @@
 #include "base/key.h"
 #include "base/random.h"
 #include "base/wall-time.h"
-#include "netmap/hostinfo.h"
+#include "netmap/map-request.h"
 #include "netmap/netmap.h"
-#include "netmap/register.h"
 
 #include <stdbool.h>
 #include <stddef.h>
