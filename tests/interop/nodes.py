@@ -255,7 +255,7 @@ class Warren(Node):
         wait_for(lambda: os.path.exists(f"{self.dir}/bus"), 5, "the private bus listens")
 
     def launch(self, *options):
-        command = [find_program("warrend"), "--state-dir", self.state_dir, "--tun", self.tun,
+        command = [self._program(), "--state-dir", self.state_dir, "--tun", self.tun,
                    "--bus", self.bus, "-v", *options]
         if self.port:
             command += ["--port", str(self.port)]
@@ -263,6 +263,13 @@ class Warren(Node):
             command = self._unprivileged(command)
         with open(self.log_path, "a") as log:
             self.process = self.host.popen(command, env=self.environment, stdout=log, stderr=subprocess.STDOUT)
+
+    def _program(self):
+        """A copy of warrend where the unprivileged user can read it, wherever the build folder is."""
+        copy = os.path.join(self.tailnet.dir, "warrend")
+        if not os.path.exists(copy):
+            shutil.copy(find_program("warrend"), copy)
+        return copy
 
     def _unprivileged(self, command):
         capabilities = "-all,+net_admin,+net_raw"

@@ -7,7 +7,7 @@ import socket
 
 from lab import wait_for
 from scenario import run_pairs
-from traffic import FAMILY, Sniffer, seen_address
+from traffic import FAMILY, Sniffer, of_host, seen_address
 
 
 def attempts(host, web):
@@ -44,7 +44,7 @@ def scenario(s):
     client, exit_node = s.a, s.b
     web = s.lab.server("web", "20.99.0", "2a00:77:99")
     host = client.host
-    to_web = lambda packet: {web.ip4, web.ip6} & {packet.source, packet.destination}  # noqa: E731
+    to_web = of_host(web)
     exit_node.start().up()
     client.start()
     client.up(login_server="http://control.lab:8080" if client.kind == "warren" else None)
@@ -136,5 +136,6 @@ def via(client, exit_node, web):
     return (seen(client.host, web) == exit_node.host.ip4 and seen(client.host, web, 6) == exit_node.host.ip6)
 
 
-run_pairs("an exit node", scenario, timeout=180, pairs=("warren/official",), by_name=True,
-          hosts=({"nat": "easy", "ipv6": True}, {}))
+if __name__ == "__main__":
+    run_pairs("an exit node", scenario, timeout=180, pairs=("warren/official",), by_name=True,
+              hosts=({"nat": "easy", "ipv6": True}, {}))

@@ -172,6 +172,11 @@ def seen_address(client, server, family=4, timeout=5):
 Packet = namedtuple("Packet", "time protocol source destination source_port destination_port length")
 
 
+def of_host(host):
+    """For a Sniffer: whether a packet comes from or goes to the host."""
+    return lambda packet: bool({host.ip4, host.ip6} & {packet.source, packet.destination})
+
+
 class Sniffer:
     """Keeps what passes an interface of a namespace and satisfies `wanted`."""
 
