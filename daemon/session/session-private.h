@@ -90,6 +90,8 @@ ControlEvent *session_push_control (Session *s, ControlEventType type);
 void
 session_save (Session *s, SavePurpose purpose, uint32_t control_serial, const Preferences *before);
 void session_changed (Session *s, unsigned bits);
+/* A relay or a peer answers, or there is none to wait for. */
+bool session_is_live (const Session *s);
 int64_t session_now_s (const Session *s);
 
 /* Looks at everything anew: state, pause or resume, plan. CHANGES of the netmap, or NULL. */

@@ -139,8 +139,8 @@ lock_is_on (const Session *s)
   return s->profile->lock_seen || (lock && !lock->disabled);
 }
 
-static bool
-is_live (const Session *s)
+bool
+session_is_live (const Session *s)
 {
   if (s->n_relays_up > 0 || s->peer_seen)
     return true;
@@ -162,7 +162,7 @@ next_state (const Session *s)
       .logging_in = s->logging_in && !s->profile->pending_url,
       .expired = self && self->expired,
       .authorized = self && self->machine_authorized,
-      .live = is_live (s),
+      .live = session_is_live (s),
       .fatal = problem_is_fatal (s->local_problem.code),
   };
   return session_next_state (&in);
@@ -583,104 +583,4 @@ session_next_deadline (const Session *s)
   if (!s->cache_dirty)
     return TIME_NEVER;
   return s->cache_saved_us == 0 ? s->now_us : s->cache_saved_us + SESSION_CACHE_INTERVAL_US;
-}
-
-/* --- What it looks like ---------------------------------------------------------------------- */
-
-const Profile *
-session_profile (const Session *s)
-{
-  return s->profile;
-}
-
-bool
-session_is_active (const Session *s)
-{
-  return s->active;
-}
-
-bool
-session_is_refused (const Session *s)
-{
-  return s->refused;
-}
-
-SessionState
-session_state (const Session *s)
-{
-  return s->state;
-}
-
-bool
-session_online (const Session *s)
-{
-  return s->online;
-}
-
-const char *
-session_waiting (const Session *s)
-{
-  if (s->state != SESSION_STARTING)
-    return "";
-  if (!s->netmap)
-    return s->control_state == CONTROL_SYNCHRONISING ? "netmap" : "server";
-  return is_live (s) ? "" : "relay";
-}
-
-const Problem *
-session_problem (const Session *s)
-{
-  if (problem_is_fatal (s->local_problem.code))
-    return &s->local_problem;
-  if (s->control_problem.code != PROBLEM_NONE)
-    return &s->control_problem;
-  return s->disk_problem.code != PROBLEM_NONE ? &s->disk_problem : &s->local_problem;
-}
-
-const char *
-session_login_url (const Session *s, int64_t *expires_s)
-{
-  if (expires_s)
-    *expires_s
-        = s->profile->pending_url ? s->profile->pending_since_s + SESSION_LOGIN_URL_AGE_S : 0;
-  return s->profile->pending_url;
-}
-
-Netmap *
-session_netmap (const Session *s)
-{
-  return s->netmap;
-}
-
-Plan *
-session_plan (const Session *s)
-{
-  return s->plan;
-}
-
-const TunnelEndpoint *
-session_endpoints (const Session *s, size_t *n)
-{
-  *n = s->n_endpoints;
-  return s->endpoints;
-}
-
-const TunnelNetReport *
-session_net_report (const Session *s)
-{
-  return s->have_net_report ? &s->net_report : NULL;
-}
-
-bool
-session_relay_is_up (const Session *s)
-{
-  return s->n_relays_up > 0;
-}
-
-unsigned
-session_take_changes (Session *s)
-{
-  unsigned changes = s->changes;
-  s->changes = 0;
-  return changes;
 }
