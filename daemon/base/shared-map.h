@@ -2,8 +2,9 @@
  *
  * A version that others may see is never changed: shared_map_edit makes a new one in O(√n) that its
  * owner may change until it is shown around; each change copies one leaf at most. Equal keys may
- * occur more than once with different values (for indexes by hash). References to versions may be
- * dropped on any thread; a version is read by many threads, edited by one. */
+ * occur more than once with different values (for indexes by hash), in order of the values.
+ * References to versions may be dropped on any thread; a version is read by many threads, edited by
+ * one. */
 #pragma once
 
 #include <stdbool.h>
@@ -75,5 +76,6 @@ typedef struct
 SharedMapDiff shared_map_diff (const SharedMap *old, const SharedMap *new_map);
 bool shared_map_diff_next (SharedMapDiff *diff, SharedMapChange *change);
 
-/* Leaves that were copied or made by this process so far, for tests of cost. */
-uint64_t shared_map_leaves_made (void);
+/* Leaves of a map, and how many of them two versions share: for tests of cost. */
+size_t shared_map_leaves (const SharedMap *map);
+size_t shared_map_shared_leaves (const SharedMap *a, const SharedMap *b);
