@@ -38,7 +38,6 @@ typedef struct
   size_t n_srcs, n_src_caps, n_dsts, n_grants;
   uint16_t n_protocols;
   bool has_protocols; /* IPProto was given and not empty */
-  bool has_dst_ports; /* DstPorts was given and not empty, understood or not */
 } FilterRule;
 
 typedef struct FilterRules FilterRules;

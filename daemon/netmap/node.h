@@ -30,7 +30,7 @@ typedef int64_t UserId;
 #define NODE_CAP_TSMP_DISCO 144 /* announces its disco key behind each handshake */
 
 /* One node attribute or capability. */
-typedef struct
+typedef struct NodeCap
 {
   const char *name;
   const char *values; /* raw JSON array of values, or NULL when present without data */
