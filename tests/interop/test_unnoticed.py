@@ -18,6 +18,7 @@ from traffic import transfer
 
 NORMAL = [
     (r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(\.\d+)? ", ""),
+    (r"(/[\w.-]+){2,}", "PATH"),
     (r"\[[A-Za-z0-9+/]{5}\]", "[KEY]"),
     (r"(nodekey|discokey|mkey|nlpub|tx=|d):?[0-9a-f]{12,64}", r"\1:HEX"),
     (r"\b0x[0-9a-f]+\b", "HEX"),
@@ -25,7 +26,7 @@ NORMAL = [
     (r"\[?[0-9a-f]{0,4}(:[0-9a-f]{0,4}){2,7}(%\w+)?\]?(:\d+)?(/\d+)?", "ADDR"),
     (r"\b\d+\.\d+\.\d+\.\d+(:\d+)?(/\d+)?", "ADDR"),
     (r"\b[0-9a-f]{10,64}\b", "HEX"),
-    (r"\b\d+(\.\d+)?(µs|ms|s|m|h)\b", "TIME"),
+    (r"(?<![a-z0-9])((c|w)r)?(\d+(\.\d+)?(µs|ms|s|m|h))+(?![a-z0-9])", r"\1TIME"),
     (r"\d+", "N"),
     (r"ADDR( \(\w+\))?(, ADDR( \(\w+\))?)+", "ADDR, …"),
     (r"ADDR( \(\w+\))?", "ADDR"),

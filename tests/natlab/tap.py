@@ -63,8 +63,9 @@ class Tap:
             verdict = "not ok"
             self.failed += 1
             self.note("".join(traceback.format_exception(error)))
-            for function in self.evidence:
-                self.note(function())
+            if self.failed <= 3:  # later ones would bury the first
+                for function in self.evidence:
+                    self.note(function())
             if isinstance(error, Timeout):
                 print(f"not ok {number} - {statement}\nBail out! {error}", flush=True)
                 raise
