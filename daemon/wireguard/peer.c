@@ -106,10 +106,11 @@ wg_peer_from_timer (TimerNode *node)
   return (WgPeer *)((char *)node - offsetof (WgPeer, timer));
 }
 
-WgTodo
-wg_peer_erase (WgPeer *peer)
+/* Empties all slots and forgets what the timers wait for. */
+static WgTodo
+empty_slots (WgPeer *peer)
 {
-  WgTodo todo = WG_TODO_IDLE;
+  WgTodo todo = 0;
 
   todo |= retire (peer, peer->previous);
   todo |= retire (peer, current_slot (peer));
@@ -120,11 +121,17 @@ wg_peer_erase (WgPeer *peer)
   peer->derived_us = 0;
   store (&peer->unanswered_us, 0);
   store (&peer->unacknowledged_us, 0);
-  store (&peer->asked_us, 0);
   atomic_store_explicit (&peer->received_more, 0, memory_order_relaxed);
   atomic_store_explicit (&peer->handshake_on_data, 0, memory_order_relaxed);
   timer_wheel_remove (peer->context->wheel, &peer->timer);
   return todo;
+}
+
+WgTodo
+wg_peer_erase (WgPeer *peer)
+{
+  store (&peer->asked_us, 0);
+  return empty_slots (peer) | WG_TODO_IDLE;
 }
 
 void
@@ -291,8 +298,12 @@ wg_peer_tick (WgPeer *peer, int64_t now_us)
   int64_t unanswered = load (&peer->unanswered_us);
   WgTodo todo = 0;
 
-  if (peer->derived_us && now_us - peer->derived_us >= WG_ERASE_AFTER_TIME_US)
-    return wg_peer_erase (peer);
+  if (peer->derived_us && now_us - peer->derived_us >= WG_ERASE_AFTER_TIME_US) {
+    /* After a suspend this timer fires late, when packets may wait for a new session already: net
+     * will end that attempt, one way or the other. */
+    todo = empty_slots (peer);
+    return load (&peer->asked_us) ? todo : todo | WG_TODO_IDLE;
+  }
   if (unacknowledged && now_us - unacknowledged >= WG_KEEPALIVE_TIMEOUT_US) {
     store (&peer->unacknowledged_us, 0);
     if (wg_peer_current (peer, now_us))
