@@ -58,6 +58,7 @@ type (
 		Node     string
 		Response *tailcfg.MapResponse
 	}
+	peerArgs  struct{ Peer *tailcfg.Node } // without one: all such peers go
 	derpArgs  struct{ Map *tailcfg.DERPMap }
 	usersArgs struct{ Users []tailcfg.UserProfile }
 	awaitArgs struct {
@@ -86,6 +87,7 @@ func (c *control) commands() lab.Commands {
 		"raw":       lab.Command(c.cmdRaw),
 		"c2n":       lab.Command(c.cmdC2N),
 		"ping":      lab.Command(c.cmdPing),
+		"peer":      lab.Command(c.cmdPeer),
 		"synth":     lab.Command(c.cmdSynth),
 		"expireall": lab.Command(c.cmdExpireAll),
 		"derpmap":   lab.Command(c.cmdDERPMap),

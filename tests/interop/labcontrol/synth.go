@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"tailscale.com/net/tsaddr"
@@ -36,6 +37,20 @@ func (c *control) cmdSynth(a synthArgs) (any, error) {
 	}
 	c.mu.Lock()
 	c.synth, c.users = nodes, users
+	c.mu.Unlock()
+	c.wakeAll()
+	return nil, nil
+}
+
+// cmdPeer adds a peer that exists only in the map as the test describes it,
+// for instance a plain WireGuard endpoint.
+func (c *control) cmdPeer(a peerArgs) (any, error) {
+	c.mu.Lock()
+	if a.Peer == nil {
+		c.synth = nil
+	} else {
+		c.synth = append(slices.Clone(c.synth), a.Peer)
+	}
 	c.mu.Unlock()
 	c.wakeAll()
 	return nil, nil
