@@ -3,30 +3,30 @@
 #include <string.h>
 
 static const AccessRow table[] = {
-  { "Manager", "GetPermissions", NULL, false },
-  { "Manager", "SetHints", NULL, false },
-  { "Manager", "CreateSession", "profile", true },
-  { "Manager", "ActivateSession", "profile", true },
-  { "Manager", "RemoveSession", "profile", true },
-  { "Session", "Connect", "connect", true },
-  { "Session", "Disconnect", "connect", true },
-  { "Session", "Login", "profile", true },
-  { "Session", "GetLoginUrl", "profile", true },
-  { "Session", "CancelLogin", "profile", true },
-  { "Session", "Logout", "profile", true },
-  { "Session", "SetPreferences", "settings", true },
-  { "Peers", "Subscribe", "status", false },
-  { "Peers", "Unsubscribe", "status", false },
-  { "Peers", "GetPeer", "status", false },
-  { "Peers", "Watch", "status", false },
-  { "Peers", "Ping", "status", false },
-  { "Diagnostics", "NetCheck", "status", false },
-  { "Diagnostics", "GetStatus", "status", false },
-  { "Diagnostics", "WhoIs", "status", false },
+    {"Manager", "GetPermissions", NULL, false},
+    {"Manager", "SetHints", NULL, false},
+    {"Manager", "CreateSession", "profile", true},
+    {"Manager", "ActivateSession", "profile", true},
+    {"Manager", "RemoveSession", "profile", true},
+    {"Session", "Connect", "connect", true},
+    {"Session", "Disconnect", "connect", true},
+    {"Session", "Login", "profile", true},
+    {"Session", "GetLoginUrl", "profile", true},
+    {"Session", "CancelLogin", "profile", true},
+    {"Session", "Logout", "profile", true},
+    {"Session", "SetPreferences", "settings", true},
+    {"Peers", "Subscribe", "status", false},
+    {"Peers", "Unsubscribe", "status", false},
+    {"Peers", "GetPeer", "status", false},
+    {"Peers", "Watch", "status", false},
+    {"Peers", "Ping", "status", false},
+    {"Diagnostics", "NetCheck", "status", false},
+    {"Diagnostics", "GetStatus", "status", false},
+    {"Diagnostics", "WhoIs", "status", false},
 };
 
 static const char *const actions[]
-    = { "status", "connect", "exit-node", "profile", "profile-other", "settings", "serve", NULL };
+    = {"status", "connect", "exit-node", "profile", "profile-other", "settings", "serve", NULL};
 
 const AccessRow *
 access_table (size_t *n)
@@ -57,8 +57,8 @@ settings_action (GVariant *params)
   if (!params || !g_variant_is_of_type (params, G_VARIANT_TYPE ("(a{sv})")))
     return "settings";
   static const char *const sharing[]
-      = { "AdvertiseRoutes", "AdvertiseExitNode", "RunSsh", "Tags", NULL };
-  static const char *const exit_keys[] = { "ExitNode", "ExitNodeAllowLan", NULL };
+      = {"AdvertiseRoutes", "AdvertiseExitNode", "RunSsh", "Tags", NULL};
+  static const char *const exit_keys[] = {"ExitNode", "ExitNodeAllowLan", NULL};
   g_autoptr (GVariantIter) iter = NULL;
   g_variant_get (params, "(a{sv})", &iter);
   const char *key;

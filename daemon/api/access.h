@@ -14,8 +14,8 @@ typedef struct
 {
   const char *interface; /* without "org.warrenvpn.Daemon1." */
   const char *method;
-  const char *action;  /* NULL: free for everybody */
-  bool on_session;     /* it changes a session, whose owner matters */
+  const char *action; /* NULL: free for everybody */
+  bool on_session;    /* it changes a session, whose owner matters */
 } AccessRow;
 
 const AccessRow *access_table (size_t *n);

@@ -52,9 +52,10 @@ authority_new (GDBusConnection *bus, void (*changed) (void *user_data), void *us
   authority->cancellable = g_cancellable_new ();
   authority->changed = changed;
   authority->user_data = user_data;
-  authority->changed_signal = g_dbus_connection_signal_subscribe (
-      bus, POLKIT_NAME, POLKIT_INTERFACE, "Changed", POLKIT_PATH, NULL, G_DBUS_SIGNAL_FLAGS_NONE,
-      polkit_changed, authority, NULL);
+  authority->changed_signal
+      = g_dbus_connection_signal_subscribe (bus, POLKIT_NAME, POLKIT_INTERFACE, "Changed",
+                                            POLKIT_PATH, NULL, G_DBUS_SIGNAL_FLAGS_NONE,
+                                            polkit_changed, authority, NULL);
   return authority;
 }
 
@@ -144,9 +145,8 @@ sender_left (GDBusConnection *bus, const char *name, void *user_data)
 {
   Check *check = user_data;
   g_dbus_connection_call (bus, POLKIT_NAME, POLKIT_PATH, POLKIT_INTERFACE,
-                          "CancelCheckAuthorization",
-                          g_variant_new ("(s)", check->cancellation_id), NULL,
-                          G_DBUS_CALL_FLAGS_NO_AUTO_START, CALL_TIMEOUT_MS, NULL, NULL, NULL);
+                          "CancelCheckAuthorization", g_variant_new ("(s)", check->cancellation_id),
+                          NULL, G_DBUS_CALL_FLAGS_NO_AUTO_START, CALL_TIMEOUT_MS, NULL, NULL, NULL);
 }
 
 void
@@ -164,18 +164,19 @@ authority_check (Authority *authority, const char *sender, uint32_t uid, const c
   check->action = g_strdup (action);
   if (interactive) {
     check->cancellation_id = g_strdup_printf ("warren-%u", ++authority->next_id);
-    check->watch = g_bus_watch_name_on_connection (authority->bus, sender,
-                                                   G_BUS_NAME_WATCHER_FLAGS_NONE, NULL,
-                                                   sender_left, check, NULL);
+    check->watch
+        = g_bus_watch_name_on_connection (authority->bus, sender, G_BUS_NAME_WATCHER_FLAGS_NONE,
+                                          NULL, sender_left, check, NULL);
   }
   GVariantBuilder subject;
   g_variant_builder_init (&subject, G_VARIANT_TYPE ("a{sv}"));
   g_variant_builder_add (&subject, "{sv}", "name", g_variant_new_string (sender));
-  g_dbus_connection_call (
-      authority->bus, POLKIT_NAME, POLKIT_PATH, POLKIT_INTERFACE, "CheckAuthorization",
-      g_variant_new ("((sa{sv})sa{ss}us)", "system-bus-name", &subject, action, NULL,
-                     interactive ? FLAG_INTERACTIVE : 0u,
-                     interactive ? check->cancellation_id : ""),
-      G_VARIANT_TYPE ("((bba{ss}))"), G_DBUS_CALL_FLAGS_NONE,
-      interactive ? G_MAXINT : CALL_TIMEOUT_MS, authority->cancellable, checked, check);
+  g_dbus_connection_call (authority->bus, POLKIT_NAME, POLKIT_PATH, POLKIT_INTERFACE,
+                          "CheckAuthorization",
+                          g_variant_new ("((sa{sv})sa{ss}us)", "system-bus-name", &subject, action,
+                                         NULL, interactive ? FLAG_INTERACTIVE : 0u,
+                                         interactive ? check->cancellation_id : ""),
+                          G_VARIANT_TYPE ("((bba{ss}))"), G_DBUS_CALL_FLAGS_NONE,
+                          interactive ? G_MAXINT : CALL_TIMEOUT_MS, authority->cancellable, checked,
+                          check);
 }

@@ -26,8 +26,8 @@ void authority_free (Authority *authority);
 
 /* The Unix user of the bus name SENDER. */
 typedef void (*AuthorityUid) (bool known, uint32_t uid, void *user_data);
-void authority_caller (Authority *authority, const char *sender, AuthorityUid reply,
-                       void *user_data);
+void
+authority_caller (Authority *authority, const char *sender, AuthorityUid reply, void *user_data);
 
 /* ACTION is a full action id. With INTERACTIVE a dialog may be shown, which takes as long as it
  * takes; it is withdrawn when SENDER leaves the bus. */

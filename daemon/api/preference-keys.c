@@ -152,16 +152,16 @@ apply_one (Preferences *prefs, const char *key, GVariant *value, GError **error)
     const char *type;
     bool *flag;
   } keys[] = {
-    { "AcceptDns", "b", &prefs->accept_dns },
-    { "AcceptRoutes", "b", &prefs->accept_routes },
-    { "AutoConnect", "b", &prefs->auto_connect },
-    { "ExitNodeAllowLan", "b", &prefs->exit_node_allow_lan },
-    { "ShieldsUp", "b", &prefs->shields_up },
-    { "ExitNode", "s", NULL },
-    { "Hostname", "s", NULL },
-    { "Mtu", "u", NULL },
-    { "Port", "q", NULL },
-    { "Tags", "as", NULL },
+      {"AcceptDns", "b", &prefs->accept_dns},
+      {"AcceptRoutes", "b", &prefs->accept_routes},
+      {"AutoConnect", "b", &prefs->auto_connect},
+      {"ExitNodeAllowLan", "b", &prefs->exit_node_allow_lan},
+      {"ShieldsUp", "b", &prefs->shields_up},
+      {"ExitNode", "s", NULL},
+      {"Hostname", "s", NULL},
+      {"Mtu", "u", NULL},
+      {"Port", "q", NULL},
+      {"Tags", "as", NULL},
   };
   size_t i = 0;
   while (i < G_N_ELEMENTS (keys) && strcmp (keys[i].key, key) != 0)

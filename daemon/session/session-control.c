@@ -147,10 +147,15 @@ netmap_arrived (Session *s, Netmap *netmap, const NetmapChanges *changes)
   }
   if (changes->flags != 0 || first)
     s->cache_dirty = true;
-  if (changes->n_peers > 0 || first)
+  for (size_t i = 0; i < changes->n_peers; i++)
+    g_array_append_val (s->changed_peers, changes->peers[i].id);
+  if (changes->n_peers > 0)
+    session_changed (s, SESSION_CHANGED_SOME_PEERS);
+  unsigned about_all = NETMAP_CHANGED_USERS | NETMAP_CHANGED_DOMAIN;
+  if ((changes->flags & about_all) != 0 || (changes->self_changed & NODE_CHANGED_OWNER) || first)
     session_changed (s, SESSION_CHANGED_PEERS);
   if ((changes->flags & ~NETMAP_CHANGED_PEERS) != 0 || first)
-    session_changed (s, SESSION_CHANGED_SELF | SESSION_CHANGED_WARNINGS | SESSION_CHANGED_PEERS);
+    session_changed (s, SESSION_CHANGED_SELF | SESSION_CHANGED_WARNINGS);
   resolve_exit_node (s);
 }
 

@@ -1,6 +1,8 @@
 /* The inside of a session, shared by the files that implement session/session.h and nobody else. */
 #pragma once
 
+#include "host/host.h"
+#include "session/health.h"
 #include "session/session.h"
 
 /* What a save was for, and so what its failure undoes. */
@@ -58,6 +60,11 @@ struct Session
   Problem local_problem; /* TUN, permission, lock, state files */
   Problem disk_problem;
 
+  Health health;
+  char *local_dns;       /* the host's name server if it can only be reached locally, else NULL */
+  GArray *changed_peers; /* NodeId; see session_take_changed_peers */
+  bool peers_taken;      /* they were, and can be forgotten with the next input */
+
   Plan *plan;   /* what was asked for last; NULL: nothing */
   bool applied; /* an APPLY was emitted at all */
 
@@ -101,6 +108,11 @@ void session_evaluate (Session *s, const NetmapChanges *changes);
 void session_control_event (Session *s, const ControlAction *action);
 void session_start_control (Session *s, Netmap *cached);
 void session_logged_out (Session *s);
+
+/* session-health.c. MAP_CHANGED: the peers may be others than last time. */
+void session_check_health (Session *s, bool map_changed);
+void session_host_health (Session *s, unsigned warnings, const char *blocking_chain,
+                          const char *local_dns);
 
 /* session-announce.c: tells control what this node is, if that changed. */
 void session_announce (Session *s);

@@ -98,3 +98,17 @@ session_take_changes (Session *s)
   s->changes = 0;
   return changes;
 }
+
+const Health *
+session_health (const Session *s)
+{
+  return &s->health;
+}
+
+const NodeId *
+session_take_changed_peers (Session *s, size_t *n)
+{
+  *n = s->changed_peers->len;
+  s->peers_taken = true;
+  return (const NodeId *)(void *)s->changed_peers->data;
+}

@@ -17,6 +17,7 @@ session_new (Profile *profile, const LocalFacts *facts, Random *random)
   s->state = profile_has_key (profile) && !profile->preferences.logged_out ? SESSION_STOPPED
                                                                            : SESSION_NEEDS_LOGIN;
   s->next_serial = 1;
+  s->changed_peers = g_array_new (FALSE, FALSE, sizeof (NodeId));
   g_queue_init (&s->saves);
   g_queue_init (&s->actions);
   return s;
@@ -64,6 +65,9 @@ session_free (Session *s)
   g_queue_clear_full (&s->actions, g_free);
   g_queue_clear_full (&s->saves, pending_save_free);
   arena_clear (&s->announce_arena);
+  g_array_unref (s->changed_peers);
+  health_clear (&s->health);
+  g_free (s->local_dns);
   problem_clear (&s->control_problem);
   problem_clear (&s->local_problem);
   problem_clear (&s->disk_problem);
@@ -268,6 +272,7 @@ session_evaluate (Session *s, const NetmapChanges *changes)
     session_changed (s, SESSION_CHANGED_STATE);
   }
   make_plan (s, changes);
+  session_check_health (s, changes && (changes->flags & NETMAP_CHANGED_PEERS));
   if (s->active)
     session_announce (s);
   pause_or_resume (s);
@@ -453,6 +458,14 @@ host_result (Session *s, const SessionEvent *event)
     session_changed (s, SESSION_CHANGED_STATE);
 }
 
+static int64_t
+cache_deadline (const Session *s)
+{
+  if (!s->cache_dirty)
+    return TIME_NEVER;
+  return s->cache_saved_us == 0 ? s->now_us : s->cache_saved_us + SESSION_CACHE_INTERVAL_US;
+}
+
 static void
 save_cache (Session *s)
 {
@@ -549,8 +562,9 @@ handle (Session *s, const SessionEvent *event)
       host_result (s, event);
       break;
     case SESSION_EVENT_TICK:
-      if (session_next_deadline (s) <= s->now_us)
+      if (cache_deadline (s) <= s->now_us)
         save_cache (s);
+      session_changed (s, SESSION_CHANGED_WARNINGS);
       break;
   }
   session_evaluate (s, NULL);
@@ -561,6 +575,9 @@ session_input (Session *s, const SessionEvent *event, int64_t now_us)
 {
   s->now_us = now_us;
   s->wall = event->wall;
+  if (s->peers_taken)
+    g_array_set_size (s->changed_peers, 0);
+  s->peers_taken = false;
   if (g_queue_is_empty (&s->actions))
     forget_borrowed (s);
   handle (s, event);
@@ -580,7 +597,5 @@ session_next_action (Session *s, SessionAction *action)
 int64_t
 session_next_deadline (const Session *s)
 {
-  if (!s->cache_dirty)
-    return TIME_NEVER;
-  return s->cache_saved_us == 0 ? s->now_us : s->cache_saved_us + SESSION_CACHE_INTERVAL_US;
+  return time_min (cache_deadline (s), health_next_deadline (&s->health, s->now_us));
 }

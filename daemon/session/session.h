@@ -8,6 +8,7 @@
 
 #include "control/control.h"
 #include "host/link-state.h"
+#include "session/health.h"
 #include "session/local-facts.h"
 #include "session/plan.h"
 #include "session/problem.h"
@@ -79,6 +80,9 @@ typedef struct
     {
       ProblemCode problem; /* PROBLEM_NONE: it worked */
       const char *text;
+      unsigned warnings;          /* HostWarning bits */
+      const char *blocking_chain; /* with HOST_WARNING_FIREWALL_BLOCKS */
+      const char *local_dns;      /* name server that an exit node cuts off, or NULL */
     } host;
   };
 } SessionEvent;
@@ -111,9 +115,10 @@ typedef enum
 {
   SESSION_CHANGED_STATE = 1 << 0, /* state, wanted, online, waiting, problem, login */
   SESSION_CHANGED_PREFERENCES = 1 << 1,
-  SESSION_CHANGED_SELF = 1 << 2,  /* self, user, tailnet, exit node */
-  SESSION_CHANGED_PEERS = 1 << 3, /* session_changed_peers tells which */
-  SESSION_CHANGED_WARNINGS = 1 << 4,
+  SESSION_CHANGED_SELF = 1 << 2,       /* self, user, tailnet, exit node */
+  SESSION_CHANGED_PEERS = 1 << 3,      /* any peer */
+  SESSION_CHANGED_SOME_PEERS = 1 << 4, /* session_take_changed_peers tells which */
+  SESSION_CHANGED_WARNINGS = 1 << 5,
 } SessionChange;
 
 /* PROFILE becomes the session's; FACTS are borrowed for its life. */
@@ -153,6 +158,12 @@ const TunnelNetReport *session_net_report (const Session *session); /* NULL: non
 /* True when a connection to the home relay is up. */
 bool session_relay_is_up (const Session *session);
 bool session_network_is_up (const Session *session);
+
+/* Warnings as of the last input. */
+const Health *session_health (const Session *session);
+
+/* Ids of peers that changed since the last call; borrowed until the next input. */
+const NodeId *session_take_changed_peers (Session *session, size_t *n);
 
 /* SessionChange bits since the last call. */
 unsigned session_take_changes (Session *session);

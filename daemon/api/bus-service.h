@@ -1,0 +1,19 @@
+/* The engine on the bus: org.warrenvpn.Daemon1 and the objects below it (spec/desktop.md §8).
+ *
+ * One object per interface; each method call is authorised (api/access, api/authority) before its
+ * handler runs. Main thread. */
+#pragma once
+
+#include "session/engine.h"
+
+#include <gio/gio.h>
+
+#define BUS_NAME "org.warrenvpn.Daemon1"
+#define BUS_PATH "/org/warrenvpn/Daemon1"
+
+typedef struct BusService BusService;
+
+/* Exports everything on BUS; the caller owns the name afterwards, so that nobody sees half of it.
+ */
+BusService *bus_service_new (Engine *engine, GDBusConnection *bus);
+void bus_service_free (BusService *service);
