@@ -23,7 +23,13 @@ typedef struct
 static void
 tell_host_result (Engine *e, Session *s, ProblemCode problem, const char *text)
 {
-  SessionEvent event = {.type = SESSION_EVENT_HOST, .host = {.problem = problem, .text = text}};
+  SessionEvent event = {
+      .type = SESSION_EVENT_HOST,
+      .host = {.problem = problem,
+               .text = text,
+               .warnings = e->host ? host_warnings (e->host) : 0,
+               .blocking_chain = e->host ? host_blocking_chain (e->host) : NULL},
+  };
   engine_feed (e, s, &event);
 }
 
