@@ -262,9 +262,19 @@ engine_link_to_tunnel (Engine *e, bool major)
   if (!e->tunnel)
     return;
   const LinkState *state = link_monitor_get_state (e->monitor);
-  g_autofree IpPrefix *addresses = g_new0 (IpPrefix, state->n_addresses + 1);
-  for (size_t i = 0; i < state->n_addresses; i++)
-    addresses[i] = state->addresses[i].prefix;
+  g_autofree TunnelLinkAddress *addresses = g_new0 (TunnelLinkAddress, state->n_addresses + 1);
+  for (size_t i = 0; i < state->n_addresses; i++) {
+    const LinkAddress *from = &state->addresses[i];
+    const LinkInterface *interface = link_state_interface (state, from->interface);
+    addresses[i].prefix = from->prefix;
+    addresses[i].default_route
+        = from->interface
+          == (from->prefix.addr.family == 4 ? state->default4 : state->default6);
+    if (!interface)
+      continue;
+    addresses[i].loopback = interface->loopback;
+    g_strlcpy (addresses[i].interface, interface->name, sizeof addresses[i].interface);
+  }
   TunnelLink link = {.addresses = addresses,
                      .n_addresses = state->n_addresses,
                      .gateway4 = state->gateway4,

@@ -411,7 +411,7 @@ link_changed (LinkState *state, bool major, int64_t slept_us, void *user_data)
     resolver_link_changed (e->resolver);
   engine_link_to_tunnel (e, major);
   if (slept_us > 0 && e->tunnel)
-    tunnel_resumed (e->tunnel);
+    tunnel_resumed (e->tunnel, slept_us);
   if (e->active)
     tell_link (e, e->active, major, slept_us > 0);
   if (up == e->network_up)

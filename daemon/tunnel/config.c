@@ -123,7 +123,8 @@ knobs_equal (const TunnelKnobs *a, const TunnelKnobs *b)
          && a->disable_tun_tcp_gro == b->disable_tun_tcp_gro
          && a->disable_udp_gro == b->disable_udp_gro && a->disable_udp_gso == b->disable_udp_gso
          && a->never_gso_equal_tail == b->never_gso_equal_tail
-         && a->randomize_port == b->randomize_port;
+         && a->randomize_port == b->randomize_port && a->only_tcp_443 == b->only_tcp_443
+         && a->silent_disco == b->silent_disco && a->always_stun == b->always_stun;
 }
 
 static bool

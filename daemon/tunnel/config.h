@@ -54,6 +54,9 @@ typedef struct
   bool disable_udp_gso;
   bool never_gso_equal_tail;
   bool randomize_port;
+  bool only_tcp_443;
+  bool silent_disco;
+  bool always_stun;
 } TunnelKnobs;
 
 /* Everything that is not a peer. */

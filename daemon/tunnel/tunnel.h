@@ -52,7 +52,15 @@ void tunnel_set_node_key (Tunnel *tunnel, const NodePrivate *key);
 /* The host's links as path finding needs them (made from host/link-state.h). */
 typedef struct
 {
-  const IpPrefix *addresses; /* local addresses with their on-link prefix */
+  IpPrefix prefix; /* a local address with its on-link prefix length */
+  char interface[16];
+  bool loopback;
+  bool default_route; /* its interface is the way out for the address's family */
+} TunnelLinkAddress;
+
+typedef struct
+{
+  const TunnelLinkAddress *addresses;
   size_t n_addresses;
   IpAddr gateway4; /* family 0: none */
   bool up;
@@ -66,8 +74,8 @@ void tunnel_set_link (Tunnel *tunnel, const TunnelLink *link);
 /* New UDP sockets on the same port if possible, and fresh probing. */
 void tunnel_rebind (Tunnel *tunnel);
 
-/* The computer has slept: relays are pinged, paths probed, sessions checked. */
-void tunnel_resumed (Tunnel *tunnel);
+/* The computer has slept for so long: relays are pinged, paths probed, sessions checked. */
+void tunnel_resumed (Tunnel *tunnel, int64_t slept_us);
 
 /* False lets relays and probing rest (no network or not wanted). */
 void tunnel_set_online (Tunnel *tunnel, bool online);

@@ -81,12 +81,17 @@ udp_open (UdpSocket *s, uint8_t family, const UdpOptions *options)
     set_int (s->fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
   if (options->reuse_port)
     set_int (s->fd, SOL_SOCKET, SO_REUSEPORT, 1);
+  if (options->successor)
+    set_int (s->fd, SOL_SOCKET, SO_REUSEADDR, 1);
   if ((options->mark != NULL && !options->mark (s->fd)) || !bind_any (s, options->port)) {
     saved = errno;
     udp_close (s);
     errno = saved;
     return false;
   }
+  /* Only in passing: no other program may join the port. */
+  if (options->successor)
+    set_int (s->fd, SOL_SOCKET, SO_REUSEADDR, 0);
   set_buffer (s->fd, SO_RCVBUFFORCE, SO_RCVBUF, RECEIVE_BUFFER);
   set_buffer (s->fd, SO_SNDBUFFORCE, SO_SNDBUF, SEND_BUFFER);
   set_int (s->fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
@@ -106,6 +111,13 @@ udp_close (UdpSocket *s)
   if (s->fd >= 0)
     close (s->fd);
   s->fd = -1;
+}
+
+void
+udp_allow_successor (const UdpSocket *s)
+{
+  if (s->fd >= 0)
+    set_int (s->fd, SOL_SOCKET, SO_REUSEADDR, 1);
 }
 
 bool

@@ -30,6 +30,7 @@ struct UdpSocket
   bool gro;
   bool equal_tail_guard;      /* never a run of equal segments (§9.5) */
   _Atomic uint32_t overflows; /* SO_RXQ_OVFL, cumulative */
+  uint32_t overflows_seen;    /* the reader's */
   ssize_t (*send_one) (int fd, const struct msghdr *message, int flags); /* sendmsg; tests differ */
 };
 
@@ -40,12 +41,17 @@ typedef struct
   bool gro;
   bool equal_tail_guard;
   bool reuse_port;       /* one of several workers' sockets */
+  bool successor;        /* takes over the port of a socket of ours that is still open */
   bool (*mark) (int fd); /* NULL: none */
 } UdpOptions;
 
 /* Opens and binds to all addresses. False with errno, and then SOCKET->fd is -1. */
 bool udp_open (UdpSocket *socket, uint8_t family, const UdpOptions *options);
 void udp_close (UdpSocket *socket);
+
+/* Lets a successor bind to the same port before this socket is closed, so that nothing that arrives
+ * in between is refused. */
+void udp_allow_successor (const UdpSocket *socket);
 
 /* Steers datagrams of a group of N sockets to the worker that their receiver index names (§10.2).
  * Called once on any socket of the group, when all are bound. */
