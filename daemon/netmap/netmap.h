@@ -176,6 +176,11 @@ Netmap *netmap_expire (const Netmap *map, WallTime control_now, NetmapChanges *c
  * before LOCAL_NOW + 30 s if that has passed; unset when nothing expires. */
 WallTime netmap_next_expiry (const Netmap *map, WallTime local_now);
 
+/* The snapshot after peer ID itself told us its disco key (TSMP, B.8) at LOCAL_NOW: ranks above
+ * what the server says about an earlier moment (A.5). */
+Netmap *netmap_learn_disco_key (const Netmap *map, NodeId id, const DiscoPublic *key,
+                                WallTime local_now, NetmapChanges *changes);
+
 /* The whole map as one MapResponse, for the cache on disk; read back with map_decoder and
  * netmap_apply. */
 void netmap_encode (const Netmap *map, JsonWriter *w);
