@@ -225,6 +225,8 @@ class Warren(Node):
     def __init__(self, *arguments, as_root=False, **options):
         super().__init__(*arguments, **options)
         self.tun, self.as_root = "warren0", as_root
+        self.capabilities = "-all,+net_admin,+net_raw"
+        self.tun_device = None  # a file in the place of /dev/net/tun, as the daemon sees it
         self.bus = f"unix:path={self.dir}/bus"
         self.state_dir = os.path.join(self.dir, "state")
         os.mkdir(self.state_dir, 0o700)
@@ -272,14 +274,14 @@ class Warren(Node):
         return copy
 
     def _unprivileged(self, command):
-        capabilities = "-all,+net_admin,+net_raw"
+        capabilities = self.capabilities
         drop = ["setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--inh-caps", capabilities,
                 "--ambient-caps", capabilities, "--bounding-set", capabilities, "--no-new-privs",
                 "--pdeathsig", "KILL", *command]
-        if os.stat(TUN).st_mode & 0o666 == 0o666:
+        if os.stat(TUN).st_mode & 0o666 == 0o666 and self.tun_device is None:
             return drop
         # The device as udev leaves it on a real system, in this process's mounts only.
-        device = os.path.join(self.tailnet.dir, "tun")
+        device = self.tun_device or os.path.join(self.tailnet.dir, "tun")
         if not os.path.exists(device):
             run(["mknod", "-m", "666", device, "c", "10", "200"])
         return ["sh", "-c", f'mount --bind "{device}" {TUN} && exec "$@"', "sh", *drop]
