@@ -1,0 +1,3 @@
+#include "session/engine.h"
+
+G_DEFINE_QUARK (engine-error-quark, engine_error)
