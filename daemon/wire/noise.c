@@ -81,6 +81,12 @@ split (const Symmetric *s, bool initiator, NoiseKeys *keys)
   sodium_memzero (out, sizeof out);
 }
 
+void
+noise_keys_clear (NoiseKeys *keys)
+{
+  sodium_memzero (keys, sizeof *keys);
+}
+
 /* --- Client -------------------------------------------------------------------------------- */
 
 bool

@@ -28,6 +28,8 @@ typedef struct
   uint8_t hash[BLAKE2S_SIZE]; /* channel binding */
 } NoiseKeys;
 
+void noise_keys_clear (NoiseKeys *keys);
+
 /* The client between its two messages. Wipe with noise_initiator_clear. */
 typedef struct
 {

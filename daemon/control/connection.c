@@ -1,0 +1,431 @@
+#include "control/connection.h"
+
+#include "control/tcp-race.h"
+#include "wire/http1.h"
+
+#include <errno.h>
+#include <glib-unix.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define READ_SIZE   65536
+#define READS_A_RUN 16 /* then other sources have their turn */
+
+typedef enum
+{
+  STAGE_RESOLVING,
+  STAGE_CONNECTING,
+  STAGE_PROXY, /* CONNECT is sent */
+  STAGE_TLS,
+  STAGE_OPEN,
+  STAGE_OVER, /* nothing more is told */
+} Stage;
+
+struct Connection
+{
+  int references; /* the owner's, and one for whatever is under way on the stack or elsewhere */
+  uint32_t id;
+  char *host;
+  uint16_t port;
+  bool use_tls;
+  bool strict;
+  Stage stage;
+  Resolver *resolver;
+  GCancellable *cancellable;
+  TcpRace *race;
+  ProxyChoice proxied;
+  Proxy proxy;
+  TlsContext *context;
+  Tls *tls;
+  int fd;
+  guint in_watch, out_watch;
+  Buffer in;    /* answer of the proxy */
+  Buffer out;   /* ciphertext (or plaintext without TLS) not yet taken by the kernel */
+  Buffer plain; /* from TLS */
+  ConnectionEvent event;
+  void *user_data;
+};
+
+static void
+unref (Connection *c)
+{
+  if (--c->references > 0)
+    return;
+  tls_free (c->tls);
+  buffer_free (&c->in);
+  buffer_free (&c->out);
+  buffer_free (&c->plain);
+  g_object_unref (c->cancellable);
+  g_free (c->host);
+  g_free (c);
+}
+
+/* After any of these the owner may have freed the connection: then its stage is STAGE_OVER. */
+
+static void
+dial_failed (Connection *c, ControlDialFailure failure, const char *text)
+{
+  ControlEvent event = {.type = CONTROL_EVENT_DIAL_FAILED,
+                        .dial_failed = {.connection = c->id, .failure = failure, .text = text}};
+
+  c->stage = STAGE_OVER;
+  c->event (&event, c->user_data);
+}
+
+/* A failure before and after the connection was announced are different events. */
+static void
+broken (Connection *c, ControlDialFailure failure, const char *text)
+{
+  ControlEvent event
+      = {.type = CONTROL_EVENT_CLOSED, .closed = {.connection = c->id, .text = text}};
+
+  if (c->stage != STAGE_OPEN) {
+    dial_failed (c, failure, text ? text : "the connection was closed");
+    return;
+  }
+  c->stage = STAGE_OVER;
+  c->event (&event, c->user_data);
+}
+
+static void
+broken_by (Connection *c, ControlDialFailure failure, int error)
+{
+  g_autofree char *text = g_ascii_strdown (g_strerror (error), -1);
+
+  broken (c, failure, text);
+}
+
+static void
+announce (Connection *c)
+{
+  struct sockaddr_storage local;
+  socklen_t size = sizeof local;
+  IpPort address = {0};
+  ControlEvent event = {.type = CONTROL_EVENT_DIALED, .dialed = {.connection = c->id}};
+
+  if (getsockname (c->fd, (struct sockaddr *)&local, &size) == 0
+      && ip_port_from_sockaddr ((struct sockaddr *)&local, size, &address))
+    event.dialed.local = address.addr;
+  if (c->proxied == PROXY_USE && !c->use_tls) {
+    event.dialed.absolute_form = true;
+    if (c->proxy.authorization[0] != '\0')
+      event.dialed.proxy_authorization = c->proxy.authorization;
+  }
+  if (c->tls && tls_certificate_problem (c->tls) != TLS_CERT_OK)
+    event.dialed.warning = tls_error (c->tls);
+  c->stage = STAGE_OPEN;
+  c->event (&event, c->user_data);
+}
+
+/* --- Writing ------------------------------------------------------------------------------- */
+
+static gboolean writable (int fd, GIOCondition condition, void *data);
+
+/* False: the connection broke; the caller tells. */
+static bool
+flush (Connection *c)
+{
+  if (c->tls)
+    tls_take (c->tls, &c->out);
+  while (c->out.size > 0) {
+    ssize_t n = send (c->fd, c->out.data, c->out.size, MSG_NOSIGNAL);
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0 && errno == EAGAIN) {
+      if (c->out_watch == 0)
+        c->out_watch = g_unix_fd_add (c->fd, G_IO_OUT, writable, c);
+      return true;
+    }
+    if (n < 0)
+      return false;
+    buffer_consume (&c->out, (size_t)n);
+  }
+  return true;
+}
+
+static gboolean
+writable (int fd, GIOCondition condition, void *data)
+{
+  Connection *c = data;
+
+  c->references++;
+  c->out_watch = 0;
+  if (!flush (c))
+    broken_by (c, CONTROL_DIAL_REFUSED, errno);
+  unref (c);
+  return G_SOURCE_REMOVE;
+}
+
+void
+connection_send (Connection *c, const uint8_t *data, size_t size)
+{
+  if (c->stage != STAGE_OPEN)
+    return;
+  if (c->tls)
+    tls_write (c->tls, data, size);
+  else
+    buffer_append (&c->out, data, size);
+  flush (c); /* a failure shows as soon as the socket is read */
+}
+
+/* --- TLS ----------------------------------------------------------------------------------- */
+
+static ControlDialFailure
+tls_failure (const Tls *tls)
+{
+  switch (tls_certificate_problem (tls)) {
+    case TLS_CERT_OK:
+      return CONTROL_DIAL_TLS;
+    case TLS_CERT_EXPIRED:
+      return CONTROL_DIAL_TLS_EXPIRED;
+    case TLS_CERT_UNTRUSTED:
+    case TLS_CERT_WRONG_NAME:
+    case TLS_CERT_WRONG_PIN:
+      break;
+  }
+  return CONTROL_DIAL_TLS_UNTRUSTED;
+}
+
+static void
+start_tls (Connection *c)
+{
+  TlsClientOptions options = {
+      .server_name = c->host,
+      .verify = c->strict ? TLS_VERIFY_FULL : TLS_VERIFY_WARN,
+  };
+
+  c->stage = STAGE_TLS;
+  c->tls = tls_client_new (c->context, &options);
+  if (!flush (c))
+    broken_by (c, CONTROL_DIAL_REFUSED, errno);
+}
+
+/* --- Reading ------------------------------------------------------------------------------- */
+
+static void
+give (Connection *c, const uint8_t *data, size_t size)
+{
+  ControlEvent event
+      = {.type = CONTROL_EVENT_BYTES, .bytes = {.connection = c->id, .data = data, .size = size}};
+
+  if (size > 0 && c->stage == STAGE_OPEN)
+    c->event (&event, c->user_data);
+}
+
+static void
+read_tls (Connection *c, const uint8_t *data, size_t size)
+{
+  tls_feed (c->tls, data, size);
+  TlsState state = tls_read (c->tls, &c->plain);
+  if (!flush (c)) {
+    broken_by (c, CONTROL_DIAL_REFUSED, errno);
+    return;
+  }
+  if (state == TLS_OPEN && c->stage == STAGE_TLS) {
+    announce (c);
+    tls_read (c->tls, &c->plain); /* what came in the same breath as the handshake's end */
+  }
+  give (c, c->plain.data, c->plain.size);
+  buffer_reset (&c->plain);
+  if (c->stage == STAGE_OVER)
+    return;
+  if (state == TLS_FAILED)
+    broken (c, tls_failure (c->tls), tls_error (c->tls));
+  else if (state == TLS_CLOSED)
+    broken (c, CONTROL_DIAL_TLS, NULL);
+}
+
+/* The proxy's answer to CONNECT. */
+static void
+read_proxy (Connection *c, const uint8_t *data, size_t size)
+{
+  Http1Head head;
+  g_autofree char *text = NULL;
+
+  buffer_append (&c->in, data, size);
+  http1_head_init (&head, false);
+  Http1Result result = http1_head_parse (&head, c->in.data, c->in.size);
+  if (result == HTTP1_MORE)
+    return;
+  if (result == HTTP1_DONE && head.status == 200) {
+    start_tls (c);
+    return;
+  }
+  text = result == HTTP1_DONE
+             ? g_strdup_printf ("the proxy %s refused: HTTP status %d", c->proxy.host, head.status)
+             : g_strdup_printf ("the proxy %s does not speak HTTP", c->proxy.host);
+  dial_failed (c, CONTROL_DIAL_PROXY, text);
+}
+
+/* False: nothing more can be read now. */
+static bool
+read_some (Connection *c, uint8_t *buffer)
+{
+  ssize_t n = recv (c->fd, buffer, READ_SIZE, 0);
+
+  if (n < 0 && errno == EINTR)
+    return true;
+  if (n < 0 && errno == EAGAIN)
+    return false;
+  if (n < 0)
+    broken_by (c, CONTROL_DIAL_REFUSED, errno);
+  else if (n == 0)
+    broken (c, CONTROL_DIAL_REFUSED, NULL);
+  else if (c->stage == STAGE_PROXY)
+    read_proxy (c, buffer, (size_t)n);
+  else if (c->tls)
+    read_tls (c, buffer, (size_t)n);
+  else
+    give (c, buffer, (size_t)n);
+  return c->stage != STAGE_OVER;
+}
+
+static gboolean
+readable (int fd, GIOCondition condition, void *data)
+{
+  Connection *c = data;
+  g_autofree uint8_t *buffer = g_malloc (READ_SIZE);
+
+  c->references++;
+  for (int i = 0; i < READS_A_RUN && read_some (c, buffer); i++)
+    continue;
+  bool over = c->stage == STAGE_OVER;
+  if (over)
+    c->in_watch = 0;
+  unref (c);
+  return over ? G_SOURCE_REMOVE : G_SOURCE_CONTINUE;
+}
+
+/* --- Getting there ------------------------------------------------------------------------- */
+
+/* The socket is there: what comes first on it? */
+static void
+begin (Connection *c)
+{
+  if (!c->use_tls) {
+    announce (c);
+    return;
+  }
+  if (c->proxied != PROXY_USE) {
+    start_tls (c);
+    return;
+  }
+  const char *format = strchr (c->host, ':') ? "[%s]:%u" : "%s:%u";
+  g_autofree char *target = g_strdup_printf (format, c->host, c->port);
+  c->stage = STAGE_PROXY;
+  buffer_append_format (&c->out, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n", target, target);
+  if (c->proxy.authorization[0] != '\0')
+    buffer_append_format (&c->out, "Proxy-Authorization: %s\r\n", c->proxy.authorization);
+  buffer_append_text (&c->out, "\r\n");
+  if (!flush (c))
+    broken_by (c, CONTROL_DIAL_PROXY, errno);
+}
+
+static void
+tcp_done (int fd, int error, void *data)
+{
+  Connection *c = data;
+
+  tcp_race_free (g_steal_pointer (&c->race));
+  c->references++;
+  if (fd < 0)
+    broken_by (c, error == ETIMEDOUT ? CONTROL_DIAL_TIMEOUT : CONTROL_DIAL_REFUSED, error);
+  else {
+    c->fd = fd;
+    c->in_watch = g_unix_fd_add (fd, G_IO_IN | G_IO_ERR | G_IO_HUP, readable, c);
+    begin (c);
+  }
+  unref (c);
+}
+
+static void
+race_for (Connection *c, const GArray *addresses)
+{
+  c->stage = STAGE_CONNECTING;
+  c->race
+      = tcp_race_new (addresses, c->proxied == PROXY_USE ? c->proxy.port : c->port, tcp_done, c);
+}
+
+static void
+resolved (GObject *source, GAsyncResult *result, void *data)
+{
+  Connection *c = data;
+  g_autoptr (GError) error = NULL;
+
+  if (c->stage == STAGE_RESOLVING) {
+    g_autoptr (GArray) addresses = resolver_lookup_finish (c->resolver, result, &error);
+    if (addresses)
+      race_for (c, addresses);
+    else
+      dial_failed (c, CONTROL_DIAL_RESOLVE, error->message);
+  }
+  unref (c);
+}
+
+static gboolean
+bad_proxy (void *data)
+{
+  Connection *c = data;
+
+  if (c->stage == STAGE_RESOLVING)
+    dial_failed (c, CONTROL_DIAL_PROXY, "the proxy setting is not an http address");
+  unref (c);
+  return G_SOURCE_REMOVE;
+}
+
+Connection *
+connection_new (const ControlAction *action, Resolver *resolver, TlsContext *tls,
+                const ProxySettings *proxies, ConnectionEvent event, void *user_data)
+{
+  Connection *c = g_new0 (Connection, 1);
+
+  c->references = 1;
+  c->id = action->dial.connection;
+  c->host = g_strdup (action->dial.host);
+  c->port = action->dial.port;
+  c->use_tls = action->dial.tls;
+  c->strict = action->dial.strict;
+  c->resolver = resolver;
+  c->context = tls;
+  c->cancellable = g_cancellable_new ();
+  c->fd = -1;
+  c->event = event;
+  c->user_data = user_data;
+  c->proxied = proxy_choose (proxies, c->use_tls, c->host, c->port, &c->proxy);
+  if (c->proxied == PROXY_BAD) {
+    c->references++;
+    g_idle_add (bad_proxy, c);
+  } else if (action->dial.ip.family != 0 && c->proxied == PROXY_DIRECT) {
+    g_autoptr (GArray) one = g_array_new (FALSE, FALSE, sizeof (IpAddr));
+    g_array_append_val (one, action->dial.ip);
+    race_for (c, one);
+  } else {
+    c->references++;
+    resolver_lookup_async (resolver, c->proxied == PROXY_USE ? c->proxy.host : c->host,
+                           c->cancellable, resolved, c);
+  }
+  return c;
+}
+
+void
+connection_free (Connection *c)
+{
+  if (!c)
+    return;
+  c->stage = STAGE_OVER;
+  g_cancellable_cancel (c->cancellable);
+  tcp_race_free (g_steal_pointer (&c->race));
+  g_clear_handle_id (&c->in_watch, g_source_remove);
+  g_clear_handle_id (&c->out_watch, g_source_remove);
+  if (c->fd >= 0) {
+    if (c->tls) {
+      tls_close (c->tls);
+      flush (c);
+      g_clear_handle_id (&c->out_watch, g_source_remove);
+    }
+    close (c->fd);
+  }
+  c->fd = -1;
+  unref (c);
+}
