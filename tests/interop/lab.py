@@ -11,6 +11,7 @@ relay n at 10.77.n.2, both also by IPv6. The nodes are in nodes.py.
 import http.client
 import json
 import os
+import re
 import shutil
 import socket
 import struct
@@ -37,6 +38,9 @@ def peers_folder():
     if done.returncode != 0:
         raise LabError("peers.sh failed")
     return done.stdout.strip()
+
+
+BROKEN = re.compile(r"Sanitizer|runtime error:|CRITICAL|Assertion|assertion .* failed|SIGABRT|SIGSEGV")
 
 
 def wait_for(predicate, timeout, what):
@@ -231,6 +235,15 @@ class Tailnet:
             regions[str(region)] = {"RegionID": region, "RegionCode": f"lab{n}", "RegionName": f"Lab {n}",
                                     "Nodes": [node]}
         return {"Regions": regions}
+
+    def reports(self):
+        """Lines in which one of our daemons says that something is broken inside."""
+        found = []
+        for node in self.nodes:
+            if node.kind == "warren":
+                lines = tail(node.log_path, 1000000).splitlines()
+                found += [f"{node.name}: {line}" for line in lines if BROKEN.search(line)]
+        return "\n".join(found[:20])
 
     def evidence(self):
         """The ends of all logs, for a failed test."""

@@ -45,6 +45,9 @@ def run_pairs(title, scenario, timeout, hosts=({}, {}), pairs=("warren/official"
             tap.evidence = [tailnet.evidence]
             try:
                 scenario(Scenario(tap, lab, tailnet, kinds, hosts))
+                if "warren" in kinds:
+                    with tap.test(f"{'/'.join(kinds)}: our daemons logged no failed check and no sanitizer's report"):
+                        assert not tailnet.reports(), tailnet.reports()
             except Exception as error:  # outside of every statement: the scenario could not go on
                 tap.note(traceback.format_exc())
                 tap.note(tailnet.evidence())
