@@ -1,0 +1,489 @@
+/* Rules of each node out of a policy's grants (spec/netmap-and-policy.md D.4-D.6). */
+
+#include "coordinator/policy-view-private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CAP_DRIVE        "tailscale.com/cap/drive"
+#define CAP_DRIVE_SHARER "tailscale.com/cap/drive-sharer"
+#define CAP_RELAY        "tailscale.com/cap/relay"
+#define CAP_RELAY_TARGET "tailscale.com/cap/relay-target"
+
+static IpSet
+set_of_texts (PolicyView *view, const char *const *texts, size_t n)
+{
+  IpSetBuilder b = ip_set_builder (view->arena);
+
+  for (size_t i = 0; i < n; i++) {
+    const char *dash = strchr (texts[i], '-');
+    IpPrefix prefix;
+    IpRange range;
+    if (dash && ip_parse (texts[i], (size_t)(dash - texts[i]), &range.first)
+        && ip_parse (dash + 1, strlen (dash + 1), &range.last))
+      ip_set_add_range (&b, &range);
+    else if (ip_prefix_parse (texts[i], strlen (texts[i]), &prefix))
+      ip_set_add_prefix (&b, &prefix);
+  }
+  return ip_set_build (&b);
+}
+
+static void
+init_sets (PolicyView *view)
+{
+  static const char *const tailnet[]
+      = {"100.64.0.0-100.115.91.255", "100.115.94.0-100.127.255.255", "fd7a:115c:a1e0::/48"};
+  static const char *const internet[] = {
+      "0.0.0.0-9.255.255.255",
+      "11.0.0.0-100.63.255.255",
+      "100.128.0.0-169.253.255.255",
+      "169.255.0.0-172.15.255.255",
+      "172.32.0.0-192.167.255.255",
+      "192.169.0.0-255.255.255.255",
+      "2000::-3fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+  };
+  static const char *const everything[] = {"0.0.0.0/0", "::/0"};
+
+  view->tailnet_set = set_of_texts (view, tailnet, sizeof tailnet / sizeof tailnet[0]);
+  view->internet = set_of_texts (view, internet, sizeof internet / sizeof internet[0]);
+  view->everything = set_of_texts (view, everything, 2);
+}
+
+/* ---- destinations ---- */
+
+/* The ranges that a destination is written as, before ports: single addresses for identities. */
+static IpRange *
+destination_ranges (PolicyView *view, const Selector *dst, size_t *n)
+{
+  IpSetBuilder b = ip_set_builder (view->arena);
+  IpRange *ranges = NULL;
+
+  *n = 0;
+  if (dst->type == SELECT_PREFIX || dst->type == SELECT_HOST) {
+    arena_append (view->arena, ranges, *n, ip_range_of_prefix (&dst->prefix));
+    return ranges;
+  }
+  view_add_selector (view, dst, &b);
+  if (dst->type == SELECT_IPSET || dst->type == SELECT_INTERNET) {
+    IpSet set = ip_set_build (&b);
+    *n = set.n;
+    return (IpRange *)set.ranges;
+  }
+  *n = b.n;
+  return b.ranges;
+}
+
+static int
+compare_range_start (const void *a, const void *b)
+{
+  return ip_compare (&((const IpRange *)a)->first, &((const IpRange *)b)->first);
+}
+
+static void
+add_range_with_ports (PolicyView *view, PolicyRule *rule, const IpRange *range, const IpItem *item)
+{
+  for (size_t p = 0; p < item->n_ports; p++) {
+    PolicyDst dst = {.range = *range, .ports = item->ports[p]};
+    arena_append (view->arena, rule->dsts, rule->n_dsts, dst);
+  }
+}
+
+static void
+add_destination (PolicyView *view, PolicyRule *rule, const Selector *selector, const IpItem *item)
+{
+  size_t n;
+
+  if (selector->type == SELECT_ANY) {
+    for (size_t p = 0; p < item->n_ports; p++) {
+      PolicyDst dst = {.any = true, .ports = item->ports[p]};
+      arena_append (view->arena, rule->dsts, rule->n_dsts, dst);
+    }
+    return;
+  }
+  IpRange *ranges = destination_ranges (view, selector, &n);
+  if (n > 1 && selector->type != SELECT_INTERNET && selector->type != SELECT_IPSET)
+    qsort (ranges, n, sizeof *ranges, compare_range_start);
+  for (size_t i = 0; i < n; i++)
+    add_range_with_ports (view, rule, &ranges[i], item);
+}
+
+static void
+finish_rule (PolicyView *view, PolicyRule *rule)
+{
+  IpSetBuilder b = ip_set_builder (view->arena);
+
+  for (size_t i = 0; i < rule->n_dsts; i++) {
+    if (rule->dsts[i].any)
+      rule->any_destination = true;
+    else
+      ip_set_add_range (&b, &rule->dsts[i].range);
+  }
+  for (size_t i = 0; i < rule->n_grants; i++)
+    for (size_t j = 0; j < rule->grants[i].n_dsts; j++)
+      ip_set_add_prefix (&b, &rule->grants[i].dsts[j]);
+  rule->destinations = rule->any_destination ? view->everything : ip_set_build (&b);
+}
+
+static PolicyRule
+rule_from (const GrantSources *sources, unsigned line)
+{
+  return (PolicyRule){
+      .src = sources->texts,
+      .n_src = sources->n_texts,
+      .src_key = sources->key,
+      .sources = sources->set,
+      .line = line,
+  };
+}
+
+static void
+add_rule (PolicyView *view, PolicyRules *rules, PolicyRule *rule)
+{
+  if (rule->n_dsts == 0 && rule->n_grants == 0)
+    return;
+  finish_rule (view, rule);
+  arena_append (view->arena, rules->rules, rules->n, *rule);
+}
+
+/* ---- rules that are the same for every node ---- */
+
+static void
+add_network_rules (PolicyView *view, PolicyRules *rules, const Grant *grant,
+                   const GrantSources *sources)
+{
+  if (sources->set.n == 0)
+    return;
+  for (size_t i = 0; i < grant->n_ip; i++) {
+    PolicyRule rule = rule_from (sources, grant->line);
+    rule.protocol = grant->ip[i].protocol;
+    for (size_t d = 0; d < grant->dst.n; d++)
+      if (grant->dst.items[d].type != SELECT_SELF)
+        add_destination (view, &rule, &grant->dst.items[d], &grant->ip[i]);
+    add_rule (view, rules, &rule);
+  }
+}
+
+static void
+add_cap_grant (PolicyView *view, PolicyRule *rule, const IpRange *ranges, size_t n,
+               const NodeCap *caps, size_t n_caps)
+{
+  PolicyCapGrant cap_grant = {.caps = caps, .n_caps = n_caps};
+
+  for (size_t i = 0; i < n; i++)
+    cap_grant.dsts = ip_range_prefixes (view->arena, &ranges[i], cap_grant.dsts, &cap_grant.n_dsts);
+  if (cap_grant.n_dsts > 0)
+    arena_append (view->arena, rule->grants, rule->n_grants, cap_grant);
+}
+
+static const char *
+companion_of (const char *name)
+{
+  if (strcmp (name, CAP_DRIVE) == 0)
+    return CAP_DRIVE_SHARER;
+  if (strcmp (name, CAP_RELAY) == 0)
+    return CAP_RELAY_TARGET;
+  return NULL;
+}
+
+/* Some capabilities need their mirror image on the other side (D.4 step 5). */
+static void
+add_companions (PolicyView *view, PolicyRules *rules, const Grant *grant,
+                const GrantSources *sources, const IpSet *destinations, bool any)
+{
+  for (size_t i = 0; i < grant->n_app; i++) {
+    const char *name = companion_of (grant->app[i].name);
+    if (!name)
+      continue;
+    GrantSources reversed = view_sources_of (view, destinations, any, false);
+    PolicyRule rule = rule_from (&reversed, grant->line);
+    NodeCap *cap = arena_new0 (view->arena, NodeCap);
+    cap->name = name;
+    add_cap_grant (view, &rule, sources->set.ranges, sources->set.n, cap, 1);
+    add_rule (view, rules, &rule);
+  }
+}
+
+static void
+add_app_rules (PolicyView *view, PolicyRules *rules, const Grant *grant,
+               const GrantSources *sources)
+{
+  PolicyRule rule = rule_from (sources, grant->line);
+  IpSetBuilder all = ip_set_builder (view->arena);
+  bool any = false;
+
+  if (grant->n_app == 0)
+    return;
+  for (size_t d = 0; d < grant->dst.n; d++) {
+    const Selector *dst = &grant->dst.items[d];
+    size_t n;
+    if (dst->type == SELECT_SELF)
+      continue;
+    any |= dst->type == SELECT_ANY;
+    if (dst->type == SELECT_ANY) {
+      add_cap_grant (view, &rule, view->everything.ranges, view->everything.n, grant->app,
+                     grant->n_app);
+      view_add_selector (view, dst, &all);
+      continue;
+    }
+    IpRange *ranges = destination_ranges (view, dst, &n);
+    add_cap_grant (view, &rule, ranges, n, grant->app, grant->n_app);
+    for (size_t i = 0; i < n; i++)
+      ip_set_add_range (&all, &ranges[i]);
+  }
+  add_rule (view, rules, &rule);
+  IpSet destinations = ip_set_build (&all);
+  if (destinations.n > 0)
+    add_companions (view, rules, grant, sources, &destinations, any);
+}
+
+static void
+compile_common (PolicyView *view)
+{
+  const Policy *policy = view->policy;
+
+  view->common = arena_alloc (view->arena, (policy->n_grants + 1) * sizeof *view->common);
+  for (size_t i = 0; i < policy->n_grants; i++) {
+    const Grant *grant = &policy->grants[i];
+    if (grant->n_via > 0 || grant->src.n == 0 || grant->dst.n == 0)
+      continue;
+    add_network_rules (view, &view->common[i], grant, &view->sources[i]);
+    add_app_rules (view, &view->common[i], grant, &view->sources[i]);
+  }
+}
+
+/* ---- rules of one node ---- */
+
+static bool
+has_self (const Grant *grant)
+{
+  for (size_t i = 0; i < grant->dst.n; i++)
+    if (grant->dst.items[i].type == SELECT_SELF)
+      return true;
+  return false;
+}
+
+/* "My own devices" (D.5): the owner's untagged nodes, on both sides. */
+static void
+add_self_rules (PolicyView *view, PolicyRules *rules, const Grant *grant, const IpSet *allowed,
+                const PolicyNode *node)
+{
+  IpSetBuilder b = ip_set_builder (view->arena);
+
+  if (node->n_tags > 0 || !node->user || !has_self (grant))
+    return;
+  for (size_t i = 0; i < view->tailnet->n_nodes; i++) {
+    const PolicyNode *other = &view->tailnet->nodes[i];
+    if (other->n_tags == 0 && other->user == node->user)
+      ip_set_add_set (&b, &view->routes[i].addresses);
+  }
+  size_t n_single = b.n;
+  IpRange *singles = arena_alloc (view->arena, (n_single + 1) * sizeof *singles);
+  memcpy (singles, b.ranges, n_single * sizeof *singles);
+  qsort (singles, n_single, sizeof *singles, compare_range_start);
+  IpSet mine = ip_set_build (&b);
+  IpSet sources_set = ip_set_intersect (view->arena, &mine, allowed);
+  GrantSources sources = view_sources_of (view, &sources_set, false, false);
+  for (size_t i = 0; i < grant->n_ip && sources.set.n > 0; i++) {
+    PolicyRule rule = rule_from (&sources, grant->line);
+    rule.protocol = grant->ip[i].protocol;
+    for (size_t j = 0; j < n_single; j++)
+      add_range_with_ports (view, &rule, &singles[j], &grant->ip[i]);
+    add_rule (view, rules, &rule);
+  }
+  if (grant->n_app > 0) {
+    PolicyRule rule = rule_from (&sources, grant->line);
+    add_cap_grant (view, &rule, singles, n_single, grant->app, grant->n_app);
+    add_rule (view, rules, &rule);
+  }
+}
+
+static bool
+is_via_node (const Grant *grant, const PolicyNode *node)
+{
+  for (size_t i = 0; i < grant->n_via; i++)
+    if (view_node_has_tag (node, grant->via[i]))
+      return true;
+  return false;
+}
+
+/* A grant by way of named routers concerns only them, and of their routes only what it names (D.6).
+ */
+static void
+add_via_rules (PolicyView *view, PolicyRules *rules, const Grant *grant,
+               const GrantSources *sources, size_t index)
+{
+  const NodeRoutes *routes = &view->routes[index];
+
+  if (sources->set.n == 0 || !is_via_node (grant, &view->tailnet->nodes[index]))
+    return;
+  for (size_t i = 0; i < grant->n_ip; i++) {
+    PolicyRule rule = rule_from (sources, grant->line);
+    rule.protocol = grant->ip[i].protocol;
+    for (size_t d = 0; d < grant->dst.n; d++) {
+      const Selector *dst = &grant->dst.items[d];
+      if (dst->type == SELECT_INTERNET ? routes->exit
+                                       : dst->type == SELECT_PREFIX || dst->type == SELECT_HOST) {
+        IpRange range = ip_range_of_prefix (&dst->prefix);
+        if (dst->type == SELECT_INTERNET || ip_set_overlaps_range (&routes->subnet_set, &range))
+          add_destination (view, &rule, dst, &grant->ip[i]);
+      }
+    }
+    add_rule (view, rules, &rule);
+  }
+}
+
+/* Rules with equal sources and protocol become one; capability rules stay apart (D.4 step 7). */
+static void
+merge_into (PolicyView *view, PolicyRules *merged, const PolicyRules *rules)
+{
+  for (size_t i = 0; i < rules->n; i++) {
+    const PolicyRule *rule = &rules->rules[i];
+    PolicyRule *same = NULL;
+    for (size_t j = 0; j < merged->n && rule->n_grants == 0 && !same; j++)
+      if (merged->rules[j].n_grants == 0 && merged->rules[j].protocol == rule->protocol
+          && strcmp (merged->rules[j].src_key, rule->src_key) == 0)
+        same = &merged->rules[j];
+    if (!same) {
+      PolicyRule copy = *rule;
+      copy.dsts = NULL;
+      copy.n_dsts = 0;
+      arena_append (view->arena, merged->rules, merged->n, copy);
+      same = &merged->rules[merged->n - 1];
+    }
+    for (size_t d = 0; d < rule->n_dsts; d++)
+      arena_append (view->arena, same->dsts, same->n_dsts, rule->dsts[d]);
+    finish_rule (view, same);
+  }
+}
+
+static void
+compile_node (PolicyView *view, size_t index)
+{
+  const Policy *policy = view->policy;
+  PolicyRules *merged = &view->rules[index];
+
+  for (size_t i = 0; i < policy->n_grants; i++) {
+    const Grant *grant = &policy->grants[i];
+    PolicyRules own = {0};
+    merge_into (view, merged, &view->common[i]);
+    if (grant->src.n == 0 || grant->dst.n == 0)
+      continue;
+    if (grant->n_via > 0)
+      add_via_rules (view, &own, grant, &view->sources[i], index);
+    else
+      add_self_rules (view, &own, grant, &view->sources[i].set, &view->tailnet->nodes[index]);
+    merge_into (view, merged, &own);
+  }
+  view->rules_done[index] = true;
+}
+
+const PolicyRules *
+policy_view_rules (PolicyView *view, size_t index)
+{
+  if (!view->rules_done[index])
+    compile_node (view, index);
+  return &view->rules[index];
+}
+
+/* ---- what concerns one node ---- */
+
+static bool
+concerns (const PolicyView *view, const NodeRoutes *routes, const IpRange *range)
+{
+  return ip_set_overlaps_range (&routes->addresses, range)
+         || ip_set_overlaps_range (&routes->subnet_set, range)
+         || (routes->exit && ip_set_contains_range (&view->internet, range));
+}
+
+static int
+compare_prefix (const void *a, const void *b)
+{
+  return ip_prefix_compare (a, b);
+}
+
+static PolicyCapGrant
+reduce_cap_grant (PolicyView *view, const NodeRoutes *routes, const PolicyCapGrant *grant)
+{
+  PolicyCapGrant reduced = {.caps = grant->caps, .n_caps = grant->n_caps};
+
+  for (size_t i = 0; i < grant->n_dsts; i++) {
+    IpRange range = ip_range_of_prefix (&grant->dsts[i]);
+    bool own = false;
+    for (size_t a = 0; a < routes->addresses.n; a++) {
+      const IpRange *address = &routes->addresses.ranges[a];
+      if (!ip_prefix_contains (&grant->dsts[i], &address->first))
+        continue;
+      own = true;
+      arena_append (view->arena, reduced.dsts, reduced.n_dsts, ip_single (&address->first));
+    }
+    if (!own && ip_set_overlaps_range (&routes->subnet_set, &range))
+      arena_append (view->arena, reduced.dsts, reduced.n_dsts, grant->dsts[i]);
+  }
+  size_t n = 0;
+  if (reduced.n_dsts > 0)
+    qsort (reduced.dsts, reduced.n_dsts, sizeof *reduced.dsts, compare_prefix);
+  for (size_t i = 0; i < reduced.n_dsts; i++)
+    if (n == 0 || !ip_prefix_equal (&reduced.dsts[n - 1], &reduced.dsts[i]))
+      reduced.dsts[n++] = reduced.dsts[i];
+  reduced.n_dsts = n;
+  return reduced;
+}
+
+static PolicyRule
+reduce_rule (PolicyView *view, const NodeRoutes *routes, const PolicyRule *rule)
+{
+  PolicyRule reduced = *rule;
+
+  reduced.dsts = NULL;
+  reduced.n_dsts = 0;
+  reduced.grants = NULL;
+  reduced.n_grants = 0;
+  for (size_t i = 0; i < rule->n_dsts; i++)
+    if (rule->dsts[i].any || concerns (view, routes, &rule->dsts[i].range))
+      arena_append (view->arena, reduced.dsts, reduced.n_dsts, rule->dsts[i]);
+  for (size_t i = 0; i < rule->n_grants; i++) {
+    PolicyCapGrant grant = reduce_cap_grant (view, routes, &rule->grants[i]);
+    if (grant.n_dsts > 0)
+      arena_append (view->arena, reduced.grants, reduced.n_grants, grant);
+  }
+  return reduced;
+}
+
+PolicyRules
+policy_view_filter (PolicyView *view, size_t index)
+{
+  const PolicyRules *rules = policy_view_rules (view, index);
+  PolicyRules out = {0};
+
+  for (size_t i = 0; i < rules->n; i++) {
+    PolicyRule rule = reduce_rule (view, &view->routes[index], &rules->rules[i]);
+    if (rule.n_dsts > 0 || rule.n_grants > 0)
+      arena_append (view->arena, out.rules, out.n, rule);
+  }
+  return out;
+}
+
+PolicyView *
+policy_view_new (const Policy *policy, const PolicyTailnet *tailnet)
+{
+  Arena *arena = arena_new ();
+  PolicyView *view = arena_new0 (arena, PolicyView);
+
+  view->arena = arena;
+  view->policy = policy;
+  view->tailnet = tailnet;
+  init_sets (view);
+  view_resolve_routes (view);
+  view_resolve_sources (view);
+  compile_common (view);
+  view->rules = arena_alloc (arena, (tailnet->n_nodes + 1) * sizeof *view->rules);
+  view->rules_done = arena_alloc (arena, (tailnet->n_nodes + 1) * sizeof *view->rules_done);
+  return view;
+}
+
+void
+policy_view_free (PolicyView *view)
+{
+  if (view)
+    arena_free (view->arena);
+}

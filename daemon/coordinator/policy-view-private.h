@@ -1,0 +1,64 @@
+/* Inside of policy views. */
+#pragma once
+
+#include "coordinator/policy-view.h"
+
+/* A route in use. */
+typedef struct
+{
+  IpPrefix *subnets; /* announced and approved, without exit routes */
+  size_t n_subnets;
+  IpSet subnet_set;
+  IpSet addresses; /* own */
+  bool exit;       /* both default routes are announced and approved */
+  IpPrefix *all;
+  size_t n_all;
+} NodeRoutes;
+
+/* A grant's sources, resolved once for all nodes. */
+typedef struct
+{
+  IpSet set;
+  const char **texts;
+  size_t n_texts;
+  const char *key;
+} GrantSources;
+
+struct PolicyView
+{
+  Arena *arena;
+  const Policy *policy;
+  const PolicyTailnet *tailnet;
+  NodeRoutes *routes; /* by node */
+  IpSet tailnet_set;  /* what "*" means as an address range */
+  IpSet internet;
+  IpSet everything;          /* 0.0.0.0/0 and ::/0 */
+  const char **subnet_texts; /* every subnet route in use, each once */
+  size_t n_subnet_texts;
+  GrantSources *sources; /* by grant */
+  PolicyRules *common;   /* by grant: rules that are the same for every node */
+  PolicyRules *rules;    /* by node; n 0 and rules NULL until asked for */
+  bool *rules_done;
+};
+
+bool view_node_has_tag (const PolicyNode *node, const char *tag);
+
+/* True when the node is picked by an identity selector (user, group, tag, autogroup). */
+bool view_node_matches (const PolicyView *view, const Selector *selector, const PolicyNode *node);
+
+/* Adds what SELECTOR means as source or destination of packets. */
+void view_add_selector (PolicyView *view, const Selector *selector, IpSetBuilder *out);
+
+/* The nodes' addresses among those that satisfy the grant's postures; everything without postures.
+ */
+bool view_node_satisfies (const PolicyView *view, const char *const *postures, size_t n,
+                          const PolicyNode *node);
+
+/* True when an approver list names the node. */
+bool view_approves (const PolicyView *view, const SelectorList *approvers, const PolicyNode *node);
+
+void view_resolve_routes (PolicyView *view);
+void view_resolve_sources (PolicyView *view);
+
+/* Source texts of SET for the wire (D.4 step 3). */
+GrantSources view_sources_of (PolicyView *view, const IpSet *set, bool any, bool danger);

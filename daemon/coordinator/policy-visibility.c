@@ -1,0 +1,208 @@
+/* Who sees whom, and which routes come with a peer (spec/netmap-and-policy.md D.7, D.8). */
+
+#include "coordinator/policy-view-private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool
+is_source (const NodeRoutes *routes, const PolicyRule *rule)
+{
+  return ip_set_overlaps (&routes->addresses, &rule->sources)
+         || ip_set_overlaps (&routes->subnet_set, &rule->sources);
+}
+
+static bool
+is_destination (const PolicyView *view, const NodeRoutes *routes, const PolicyRule *rule)
+{
+  return ip_set_overlaps (&routes->addresses, &rule->destinations)
+         || ip_set_overlaps (&routes->subnet_set, &rule->destinations)
+         || (routes->exit && ip_set_contains_set (&rule->destinations, &view->internet));
+}
+
+static bool
+reaches (PolicyView *view, size_t a, size_t b, const PolicyRules *rules)
+{
+  for (size_t i = 0; i < rules->n; i++)
+    if (is_source (&view->routes[a], &rules->rules[i])
+        && is_destination (view, &view->routes[b], &rules->rules[i]))
+      return true;
+  return false;
+}
+
+bool
+policy_view_are_peers (PolicyView *view, size_t a, size_t b)
+{
+  const PolicyRules *of_a = policy_view_rules (view, a);
+  const PolicyRules *of_b = policy_view_rules (view, b);
+
+  return a != b
+         && (reaches (view, a, b, of_a) || reaches (view, b, a, of_a) || reaches (view, a, b, of_b)
+             || reaches (view, b, a, of_b));
+}
+
+static bool
+announces (const PolicyView *view, size_t index, const IpPrefix *route)
+{
+  const NodeRoutes *routes = &view->routes[index];
+
+  for (size_t i = 0; i < routes->n_subnets; i++)
+    if (ip_prefix_equal (&routes->subnets[i], route))
+      return true;
+  return false;
+}
+
+/* The router that serves ROUTE for everybody: the online one with the lowest id (nodes are sorted).
+ */
+static size_t
+primary_of (const PolicyView *view, const IpPrefix *route)
+{
+  size_t none = view->tailnet->n_nodes;
+
+  for (size_t i = 0; i < view->tailnet->n_nodes; i++)
+    if (view->tailnet->nodes[i].online && announces (view, i, route))
+      return i;
+  return none;
+}
+
+/* Traffic between the viewer and ROUTE is allowed in one direction or the other. */
+static bool
+route_is_of_use (PolicyView *view, size_t viewer, const IpPrefix *route)
+{
+  const PolicyRules *rules = policy_view_rules (view, viewer);
+  IpRange range = ip_range_of_prefix (route);
+
+  for (size_t i = 0; i < rules->n; i++) {
+    const PolicyRule *rule = &rules->rules[i];
+    if (is_source (&view->routes[viewer], rule)
+        && ip_set_overlaps_range (&rule->destinations, &range))
+      return true;
+    if (ip_set_overlaps_range (&rule->sources, &range)
+        && (ip_set_overlaps (&view->routes[viewer].addresses, &rule->destinations)
+            || ip_set_overlaps (&view->routes[viewer].subnet_set, &rule->destinations)))
+      return true;
+  }
+  return false;
+}
+
+static bool
+has_via_tag (const Grant *grant, const PolicyNode *node)
+{
+  for (size_t i = 0; i < grant->n_via; i++)
+    if (view_node_has_tag (node, grant->via[i]))
+      return true;
+  return false;
+}
+
+typedef enum
+{
+  VIA_SILENT, /* no via grant speaks of the route */
+  VIA_THIS,   /* the route goes by this peer */
+  VIA_OTHER,  /* it goes by others */
+} ViaVerdict;
+
+/* What via grants say about ROUTE of PEER for the viewer. */
+static ViaVerdict
+via_verdict (PolicyView *view, size_t viewer, size_t peer, const IpPrefix *route)
+{
+  IpRange range = ip_range_of_prefix (route);
+  ViaVerdict verdict = VIA_SILENT;
+
+  for (size_t g = 0; g < view->policy->n_grants; g++) {
+    const Grant *grant = &view->policy->grants[g];
+    bool covers = false;
+    if (grant->n_via == 0
+        || !ip_set_overlaps (&view->routes[viewer].addresses, &view->sources[g].set))
+      continue;
+    for (size_t d = 0; d < grant->dst.n && !covers; d++) {
+      const Selector *dst = &grant->dst.items[d];
+      IpRange wanted = ip_range_of_prefix (&dst->prefix);
+      covers = (dst->type == SELECT_PREFIX || dst->type == SELECT_HOST)
+               && ip_set_overlaps_range (&(IpSet){&wanted, 1}, &range);
+    }
+    if (!covers)
+      continue;
+    size_t first = 0;
+    while (
+        first < view->tailnet->n_nodes
+        && !(has_via_tag (grant, &view->tailnet->nodes[first]) && announces (view, first, route)))
+      first++;
+    if (first == peer)
+      return VIA_THIS;
+    verdict = VIA_OTHER;
+  }
+  return verdict;
+}
+
+/* Rules without via let the viewer use the route. */
+static bool
+plain_rule_covers (PolicyView *view, size_t viewer, const IpPrefix *route)
+{
+  IpRange range = ip_range_of_prefix (route);
+
+  for (size_t g = 0; g < view->policy->n_grants; g++)
+    for (size_t i = 0; i < view->common[g].n; i++) {
+      const PolicyRule *rule = &view->common[g].rules[i];
+      if (is_source (&view->routes[viewer], rule)
+          && ip_set_overlaps_range (&rule->destinations, &range))
+        return true;
+    }
+  return false;
+}
+
+static bool
+gives_subnet (PolicyView *view, size_t viewer, size_t peer, const IpPrefix *route)
+{
+  bool elected = primary_of (view, route) == peer;
+
+  if (announces (view, viewer, route))
+    return elected;
+  ViaVerdict verdict = via_verdict (view, viewer, peer, route);
+  if (verdict != VIA_SILENT && !plain_rule_covers (view, viewer, route))
+    return verdict == VIA_THIS;
+  return elected && route_is_of_use (view, viewer, route);
+}
+
+/* Exit routes only where the viewer may reach the internet through the peer. */
+static bool
+gives_exit (PolicyView *view, size_t viewer, size_t peer)
+{
+  const PolicyRules *rules = policy_view_rules (view, peer);
+
+  if (!view->routes[peer].exit)
+    return false;
+  for (size_t i = 0; i < rules->n; i++)
+    if (ip_set_overlaps (&view->routes[viewer].addresses, &rules->rules[i].sources)
+        && ip_set_contains_set (&rules->rules[i].destinations, &view->internet))
+      return true;
+  return false;
+}
+
+static int
+compare_prefix (const void *a, const void *b)
+{
+  return ip_prefix_compare (a, b);
+}
+
+IpPrefix *
+policy_view_allowed_ips (PolicyView *view, size_t viewer, size_t peer, size_t *n)
+{
+  const NodeRoutes *routes = &view->routes[peer];
+  IpPrefix *list = NULL;
+
+  *n = 0;
+  for (size_t i = 0; i < routes->addresses.n; i++) {
+    const IpRange *range = &routes->addresses.ranges[i];
+    arena_append (view->arena, list, *n, ip_single (&range->first));
+  }
+  for (size_t i = 0; i < routes->n_subnets; i++)
+    if (gives_subnet (view, viewer, peer, &routes->subnets[i]))
+      arena_append (view->arena, list, *n, routes->subnets[i]);
+  if (gives_exit (view, viewer, peer))
+    for (size_t i = 0; i < routes->n_all; i++)
+      if (ip_prefix_is_default (&routes->all[i]))
+        arena_append (view->arena, list, *n, routes->all[i]);
+  if (*n > 0)
+    qsort (list, *n, sizeof *list, compare_prefix);
+  return list;
+}
