@@ -79,6 +79,7 @@ typedef struct
   bool full;
   bool have4; /* the host has a usable address of the family and a socket for it */
   bool have6;
+  bool os_has_ipv6;
   bool no_udp; /* only-tcp-443 */
 } NetcheckRequest;
 
@@ -135,7 +136,7 @@ bool netcheck_stun (Netcheck *netcheck, const void *bytes, size_t size, const Ip
                     int64_t now_us);
 
 /* The kernel refused a probe to DESTINATION: it does not count as sent. */
-void netcheck_send_failed (Netcheck *netcheck, const IpPort *destination);
+void netcheck_send_failed (Netcheck *netcheck, const IpPort *destination, int64_t now_us);
 void netcheck_resolved (Netcheck *netcheck, uint32_t query, const IpAddr *addresses,
                         size_t n_addresses, int64_t now_us);
 void netcheck_https_latency (Netcheck *netcheck, uint32_t probe, int64_t latency_us, bool ipv6,

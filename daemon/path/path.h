@@ -80,8 +80,9 @@ typedef enum
   RELAY_CLOSED_DNS,
   RELAY_CLOSED_TCP,
   RELAY_CLOSED_TLS,
-  RELAY_CLOSED_LOGIN, /* HTTP or DERP before ServerInfo */
-  RELAY_CLOSED_LOST,  /* was up */
+  RELAY_CLOSED_LOGIN,   /* HTTP or DERP before ServerInfo */
+  RELAY_CLOSED_REFUSED, /* the relay ended it instead of answering the login */
+  RELAY_CLOSED_LOST,    /* was up */
 } PathRelayClosed;
 
 typedef enum
@@ -192,6 +193,7 @@ typedef struct
     {
       IpPort destination;
       int error; /* errno */
+      bool data; /* it carried WireGuard, not disco or STUN */
     } send_error;
     struct
     {
