@@ -1,3 +1,7 @@
 #include "session/engine.h"
 
-G_DEFINE_QUARK (engine-error-quark, engine_error)
+GQuark
+engine_error_quark (void)
+{
+  return g_quark_from_static_string ("warren-engine-error");
+}

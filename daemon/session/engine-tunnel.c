@@ -266,14 +266,12 @@ engine_link_to_tunnel (Engine *e, bool major)
   for (size_t i = 0; i < state->n_addresses; i++) {
     const LinkAddress *from = &state->addresses[i];
     const LinkInterface *interface = link_state_interface (state, from->interface);
+    uint32_t way_out = from->prefix.addr.family == 4 ? state->default4 : state->default6;
     addresses[i].prefix = from->prefix;
-    addresses[i].default_route
-        = from->interface
-          == (from->prefix.addr.family == 4 ? state->default4 : state->default6);
-    if (!interface)
-      continue;
-    addresses[i].loopback = interface->loopback;
-    g_strlcpy (addresses[i].interface, interface->name, sizeof addresses[i].interface);
+    addresses[i].loopback = interface && interface->loopback;
+    addresses[i].default_route = from->interface == way_out;
+    if (interface)
+      g_strlcpy (addresses[i].interface, interface->name, sizeof addresses[i].interface);
   }
   TunnelLink link = {.addresses = addresses,
                      .n_addresses = state->n_addresses,

@@ -10,8 +10,6 @@
 
 #define LOG_DOMAIN "session"
 
-G_DEFINE_QUARK (engine - error - quark, engine_error)
-
 static void pump (Engine *e);
 
 /* --- Carrying actions out -------------------------------------------------------------------- */

@@ -20,7 +20,11 @@ struct Store
   StoreFiles *files;
 };
 
-G_DEFINE_QUARK (store - error - quark, store_error)
+GQuark
+store_error_quark (void)
+{
+  return g_quark_from_static_string ("warren-store-error");
+}
 
 static bool
 fail (GError **error, int code, const char *what, const char *path)
