@@ -68,9 +68,9 @@ uint32_t ip_checksum_add (uint32_t sum, const void *data, size_t size);
 uint16_t ip_checksum_fold (uint32_t sum);
 
 /* Writes a new source or destination address of the same family into the packet and corrects the IP
- * header's checksum and that of TCP, UDP, SCTP-free ICMPv6 and other known transports that cover
- * addresses. PACKET must be the parse of DATA. Fragments get their IP header corrected, and their
- * transport header too if they carry it. */
+ * header's checksum and those of TCP, UDP and ICMPv6, which cover addresses. PACKET must be the
+ * parse of DATA. Fragments get their IP header corrected, and their transport header too if they
+ * carry it. */
 void ip_packet_set_src (IpPacket *packet, void *data, const IpAddr *addr);
 void ip_packet_set_dst (IpPacket *packet, void *data, const IpAddr *addr);
 
