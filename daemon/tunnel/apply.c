@@ -539,6 +539,9 @@ open_now (Net *net, uint16_t port, bool successor)
 void
 net_open_sockets (Net *net, uint16_t port)
 {
+  /* Peers and port mappers know the port we have: keep it where none is asked for. */
+  if (port == 0 && net->sockets != NULL)
+    port = net->sockets->workers[0].v4.port;
   if (net->old_sockets != NULL || net->reopen) {
     /* One change at a time; the last wish counts. */
     net->reopen = true;

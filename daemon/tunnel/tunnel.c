@@ -84,6 +84,8 @@ stop_threads (Tunnel *tunnel)
       mailbox_flush (&w->orders);
     pthread_join (w->thread, NULL);
   }
+  for (unsigned i = 0; i < tunnel->shared.n_workers; i++)
+    owned_clear (tunnel->net.workers[i]);
 }
 
 void

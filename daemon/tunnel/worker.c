@@ -326,7 +326,6 @@ worker_main (void *data)
     bell_wake (&w->bell);
     n = n < 0 ? 0 : n;
   }
-  owned_clear (w);
   epoch_offline (w->shared->epochs, w->reader);
   return NULL;
 }

@@ -203,7 +203,7 @@ void owned_note_received (Worker *w, ActivePeer *active, const IpPort *from);
 void owned_handle_order (Worker *w, const Order *order);
 void owned_run_timers (Worker *w);
 
-/* Erases every session. At the end of the thread. */
+/* Erases every session. When all workers' threads have ended. */
 void owned_clear (Worker *w);
 
 /* worker.c */

@@ -49,7 +49,7 @@ die (const char *what)
 static int
 open_queue (const char *name, bool vnet, bool many, bool *udp_gso)
 {
-  struct ifreq ifr = { .ifr_flags = IFF_TUN | IFF_NO_PI };
+  struct ifreq ifr = {.ifr_flags = IFF_TUN | IFF_NO_PI};
   int fd = open ("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
   unsigned offload = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
 
@@ -85,13 +85,13 @@ static Filter *
 open_filter (void)
 {
   static const IpRange any;
-  static const FilterDst everywhere = { .first_port = 0, .last_port = 65535 };
-  static const FilterRule rule = { .srcs = &any, .n_srcs = 1, .dsts = &everywhere, .n_dsts = 1 };
-  static FilterRules rules = { .references = 1000000, .rules = &rule, .n_rules = 1 };
-  static const NamedFilter list = { "base", &rules };
-  static const IpPrefix local[] = { { { .family = 4 }, 0 }, { { .family = 6 }, 0 } };
+  static const FilterDst everywhere = {.first_port = 0, .last_port = 65535};
+  static const FilterRule rule = {.srcs = &any, .n_srcs = 1, .dsts = &everywhere, .n_dsts = 1};
+  static FilterRules rules = {.references = 1000000, .rules = &rule, .n_rules = 1};
+  static const NamedFilter list = {"base", &rules};
+  static const IpPrefix local[] = {{{.family = 4}, 0}, {{.family = 6}, 0}};
   const FilterConfig config
-      = { .klass = FILTER_NORMAL, .lists = &list, .n_lists = 1, .local = local, .n_local = 2 };
+      = {.klass = FILTER_NORMAL, .lists = &list, .n_lists = 1, .local = local, .n_local = 2};
 
   return filter_compile (&config);
 }
@@ -100,12 +100,12 @@ static TunnelPeer *
 parse_peer (char *text, int64_t id)
 {
   char *endpoint = strchr (text, ','), *address = endpoint ? strchr (endpoint + 1, ',') : NULL;
-  TunnelPeer fields = { .id = id, .wireguard_only = true };
+  TunnelPeer fields = {.id = id, .wireguard_only = true};
   IpPort at;
   IpPrefix allowed;
 
   if (address == NULL || !hex_decode (text, 64, fields.key.bytes, KEY_SIZE)
-      || !ip_port_parse (endpoint + 1, (size_t) (address - endpoint - 1), &at)
+      || !ip_port_parse (endpoint + 1, (size_t)(address - endpoint - 1), &at)
       || !ip_prefix_parse (address + 1, strlen (address + 1), &allowed)) {
     fprintf (stderr, "not a peer: %s\n", text);
     exit (2);
@@ -131,7 +131,7 @@ print_event (const TunnelEvent *event)
       fprintf (stderr, "sockets %u %u\n", event->sockets.port4, event->sockets.port6);
       break;
     case TUNNEL_EVENT_APPLIED:
-      fprintf (stderr, "applied %llu\n", (unsigned long long) event->number);
+      fprintf (stderr, "applied %llu\n", (unsigned long long)event->number);
       break;
     case TUNNEL_EVENT_PATH:
       ip_port_format (&event->path.udp, text);
@@ -153,25 +153,25 @@ print_stats (const Tunnel *tunnel)
 
   tunnel_stats (tunnel, &s);
   fprintf (stderr, "rx %llu packets %llu bytes, tx %llu packets %llu bytes, overflows %llu\n",
-           (unsigned long long) s.rx_packets, (unsigned long long) s.rx_bytes,
-           (unsigned long long) s.tx_packets, (unsigned long long) s.tx_bytes,
-           (unsigned long long) s.socket_overflows);
+           (unsigned long long)s.rx_packets, (unsigned long long)s.rx_bytes,
+           (unsigned long long)s.tx_packets, (unsigned long long)s.tx_bytes,
+           (unsigned long long)s.socket_overflows);
   for (int i = 0; i < TUNNEL_N_DROPS; i++)
     if (s.drops_in[i] + s.drops_out[i] > 0)
-      fprintf (stderr, "drop %d: in %llu out %llu\n", i, (unsigned long long) s.drops_in[i],
-               (unsigned long long) s.drops_out[i]);
-  fprintf (stderr, "gso4 %d gso6 %d gro %d tcp %d udp %d\n", s.gso4, s.gso6, s.gro,
-           s.tun_tcp_gro, s.tun_udp_gro);
+      fprintf (stderr, "drop %d: in %llu out %llu\n", i, (unsigned long long)s.drops_in[i],
+               (unsigned long long)s.drops_out[i]);
+  fprintf (stderr, "gso4 %d gso6 %d gro %d tcp %d udp %d\n", s.gso4, s.gso6, s.gro, s.tun_tcp_gro,
+           s.tun_udp_gro);
 }
 
 int
 main (int argc, char **argv)
 {
-  TunnelOptions options = { .vnet_header = true };
-  TunnelSettings settings = { .mtu = TUNNEL_MTU_DEFAULT };
+  TunnelOptions options = {.vnet_header = true};
+  TunnelSettings settings = {.mtu = TUNNEL_MTU_DEFAULT};
   TunnelPeer *peers[PEERS_MAX];
   const char *tun = "wr0";
-  NodePrivate key = { 0 };
+  NodePrivate key = {0};
   size_t n_peers = 0;
   unsigned queues = 1;
 
@@ -188,15 +188,15 @@ main (int argc, char **argv)
     if (strcmp (argv[i - 1], "--tun") == 0)
       tun = value;
     else if (strcmp (argv[i - 1], "--port") == 0)
-      options.port = (uint16_t) atoi (value);
+      options.port = (uint16_t)atoi (value);
     else if (strcmp (argv[i - 1], "--queues") == 0)
-      queues = (unsigned) atoi (value);
+      queues = (unsigned)atoi (value);
     else if (strcmp (argv[i - 1], "--mtu") == 0)
-      settings.mtu = (uint32_t) atoi (value);
+      settings.mtu = (uint32_t)atoi (value);
     else if (strcmp (argv[i - 1], "--private") == 0)
       hex_decode (value, 64, key.bytes, KEY_SIZE);
     else if (strcmp (argv[i - 1], "--peer") == 0 && n_peers < PEERS_MAX)
-      peers[n_peers] = parse_peer (value, (int64_t) n_peers + 1), n_peers++;
+      peers[n_peers] = parse_peer (value, (int64_t)n_peers + 1), n_peers++;
     else if (strcmp (argv[i - 1], "--address") == 0) {
       IpAddr address = parse_ip (value, strlen (value));
 
@@ -217,7 +217,7 @@ main (int argc, char **argv)
   if (tunnel == NULL)
     die ("tunnel_new");
   TunnelConfig *config = tunnel_config_update (NULL, &settings, peers, n_peers, NULL, 0);
-  TunnelLink link = { .up = true, .have4 = true, .have6 = true };
+  TunnelLink link = {.up = true, .have4 = true, .have6 = true};
   tunnel_set_node_key (tunnel, &key);
   tunnel_set_link (tunnel, &link);
   tunnel_set_online (tunnel, true);
@@ -225,7 +225,7 @@ main (int argc, char **argv)
   signal (SIGTERM, on_signal);
   signal (SIGINT, on_signal);
   while (!stopping) {
-    struct pollfd p = { .fd = tunnel_event_fd (tunnel), .events = POLLIN };
+    struct pollfd p = {.fd = tunnel_event_fd (tunnel), .events = POLLIN};
     TunnelEvent event;
 
     while (tunnel_next_event (tunnel, &event))
