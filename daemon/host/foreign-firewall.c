@@ -1,8 +1,9 @@
 #include "host/foreign-firewall.h"
 
+#include "wire/json-reader.h"
+
 #include <errno.h>
 #include <glib-unix.h>
-#include <json-glib/json-glib.h>
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <nftables/libnftables.h>
@@ -26,26 +27,28 @@ struct ForeignFirewall
 };
 
 /* The chains where iptables-nft and ufw decide; the same for both families. */
-static const char *const open_families[] = {"ip", "ip6"};
+static const char *const open_families[] = {"ip", "ip6", NULL};
 #define OPEN_TABLE "filter"
 #define OPEN_CHAIN "INPUT"
 
-/* Runs TEXT and gives what it prints as JSON, NULL when it failed or printed nothing. */
-static JsonArray *
-query (struct nft_ctx *nft, const char *text, JsonParser *parser)
+/* What nft says of one chain or rule. */
+typedef struct
 {
-  if (nft_run_cmd_from_buffer (nft, text) != 0)
-    return NULL;
-  const char *out = nft_ctx_get_output_buffer (nft);
-  if (!out || !json_parser_load_from_data (parser, out, -1, NULL))
-    return NULL;
-  JsonNode *root = json_parser_get_root (parser);
-  if (!root || !JSON_NODE_HOLDS_OBJECT (root))
-    return NULL;
-  JsonObject *object = json_node_get_object (root);
-  return json_object_has_member (object, "nftables")
-             ? json_object_get_array_member (object, "nftables")
-             : NULL;
+  bool is_chain, is_rule;
+  char *family, *table, *name, *hook, *policy, *comment;
+  gint64 handle;
+} Item;
+
+static void
+item_free (Item *item)
+{
+  g_free (item->family);
+  g_free (item->table);
+  g_free (item->name);
+  g_free (item->hook);
+  g_free (item->policy);
+  g_free (item->comment);
+  g_free (item);
 }
 
 static struct nft_ctx *
@@ -61,42 +64,86 @@ open_nft (void)
   return nft;
 }
 
-/* The member NAME ("chain", "rule") of element I, or NULL when the element is something else. */
-static JsonObject *
-element (JsonArray *array, guint i, const char *name)
+static void
+read_fields (JsonReader *r, Item *item)
 {
-  JsonObject *object = json_array_get_object_element (array, i);
+  const struct
+  {
+    const char *name;
+    char **field;
+  } fields[] = {{"family", &item->family}, {"table", &item->table},   {"name", &item->name},
+                {"hook", &item->hook},     {"policy", &item->policy}, {"comment", &item->comment}};
+  JsonString name;
 
-  return object && json_object_has_member (object, name)
-             ? json_object_get_object_member (object, name)
-             : NULL;
+  json_reader_enter_object (r);
+  while (json_reader_next_member (r, &name)) {
+    char **field = NULL;
+    for (size_t i = 0; i < G_N_ELEMENTS (fields); i++)
+      if (json_string_equal (name, fields[i].name))
+        field = fields[i].field;
+    if (field) {
+      JsonString value = json_reader_string (r);
+      g_free (*field);
+      *field = g_strndup (value.text ? value.text : "", value.length);
+    } else if (json_string_equal (name, "handle")) {
+      item->handle = json_reader_i64 (r);
+    } else {
+      json_reader_skip (r);
+    }
+  }
 }
 
-static const char *
-text_of (JsonObject *object, const char *name)
+/* The chains and rules in the answer {"nftables": [{"chain": {…}}, …]} to the command TEXT. */
+static GPtrArray *
+query (struct nft_ctx *nft, const char *text)
 {
-  return json_object_get_string_member_with_default (object, name, "");
+  GPtrArray *items = g_ptr_array_new_with_free_func ((GDestroyNotify)item_free);
+  JsonString name;
+  JsonReader r;
+
+  if (nft_run_cmd_from_buffer (nft, text) != 0)
+    return items;
+  const char *out = nft_ctx_get_output_buffer (nft);
+  json_reader_init (&r, out ? out : "{}", out ? strlen (out) : 2);
+  json_reader_enter_object (&r);
+  while (json_reader_next_member (&r, &name)) {
+    json_reader_enter_array (&r);
+    while (json_reader_next_element (&r)) {
+      Item *item = g_new0 (Item, 1);
+      json_reader_enter_object (&r);
+      while (json_reader_next_member (&r, &name)) {
+        item->is_chain = json_string_equal (name, "chain");
+        item->is_rule = json_string_equal (name, "rule");
+        if (item->is_chain || item->is_rule)
+          read_fields (&r, item);
+        else
+          json_reader_skip (&r);
+      }
+      g_ptr_array_add (items, item);
+    }
+  }
+  json_reader_clear (&r);
+  return items;
 }
 
-/* Our rules in one of the chains: deletes them all (REMOVE), or counts them. */
+/* Our rules in one of the chains: deletes them all (TAKE_OUT), and counts them. */
 static unsigned
 our_rules (struct nft_ctx *nft, const char *family, bool take_out)
 {
-  g_autoptr (JsonParser) parser = json_parser_new ();
   g_autofree char *list = g_strdup_printf ("list chain %s " OPEN_TABLE " " OPEN_CHAIN, family);
-  JsonArray *array = query (nft, list, parser);
+  g_autoptr (GPtrArray) items = query (nft, list);
   unsigned count = 0;
 
-  for (guint i = 0; array && i < json_array_get_length (array); i++) {
-    JsonObject *rule = element (array, i, "rule");
-    if (!rule || strcmp (text_of (rule, "comment"), COMMENT) != 0)
+  for (guint i = 0; i < items->len; i++) {
+    Item *rule = items->pdata[i];
+    if (!rule->is_rule || g_strcmp0 (rule->comment, COMMENT) != 0)
       continue;
     count++;
     if (!take_out)
       continue;
     g_autofree char *command
         = g_strdup_printf ("delete rule %s " OPEN_TABLE " " OPEN_CHAIN " handle %" G_GINT64_FORMAT,
-                           family, json_object_get_int_member_with_default (rule, "handle", 0));
+                           family, rule->handle);
     nft_run_cmd_from_buffer (nft, command);
   }
   return count;
@@ -121,34 +168,31 @@ insert_rule (ForeignFirewall *foreign, struct nft_ctx *nft, const char *family)
 }
 
 static bool
-is_open_chain (JsonObject *chain)
+is_open_chain (const Item *chain)
 {
-  return g_strv_contains ((const char *const[]){"ip", "ip6", NULL}, text_of (chain, "family"))
-         && strcmp (text_of (chain, "table"), OPEN_TABLE) == 0
-         && strcmp (text_of (chain, "name"), OPEN_CHAIN) == 0;
+  return g_strv_contains (open_families, chain->family) && g_strcmp0 (chain->table, OPEN_TABLE) == 0
+         && g_strcmp0 (chain->name, OPEN_CHAIN) == 0;
 }
 
 static void
 look (ForeignFirewall *foreign)
 {
-  g_autoptr (JsonParser) parser = json_parser_new ();
   struct nft_ctx *nft = open_nft ();
 
   g_clear_pointer (&foreign->blocked_by, g_free);
   if (!nft)
     return;
-  JsonArray *array = query (nft, "list chains", parser);
-  for (guint i = 0; array && i < json_array_get_length (array); i++) {
-    JsonObject *chain = element (array, i, "chain");
-    if (!chain || strcmp (text_of (chain, "hook"), "input") != 0)
+  g_autoptr (GPtrArray) items = query (nft, "list chains");
+  for (guint i = 0; i < items->len; i++) {
+    const Item *chain = items->pdata[i];
+    if (!chain->is_chain || !chain->family || g_strcmp0 (chain->hook, "input") != 0)
       continue;
     bool opened = is_open_chain (chain)
-                  && (our_rules (nft, text_of (chain, "family"), false) > 0
-                      || insert_rule (foreign, nft, text_of (chain, "family")));
-    if (!opened && strcmp (text_of (chain, "policy"), "drop") == 0
-        && strcmp (text_of (chain, "table"), OWN_TABLE) != 0 && !foreign->blocked_by)
-      foreign->blocked_by = g_strdup_printf ("%s %s %s", text_of (chain, "family"),
-                                             text_of (chain, "table"), text_of (chain, "name"));
+                  && (our_rules (nft, chain->family, false) > 0
+                      || insert_rule (foreign, nft, chain->family));
+    if (!opened && g_strcmp0 (chain->policy, "drop") == 0
+        && g_strcmp0 (chain->table, OWN_TABLE) != 0 && !foreign->blocked_by)
+      foreign->blocked_by = g_strdup_printf ("%s %s %s", chain->family, chain->table, chain->name);
   }
   nft_ctx_free (nft);
 }
@@ -220,7 +264,7 @@ foreign_firewall_cleanup (void)
 
   if (!nft)
     return;
-  for (size_t i = 0; i < G_N_ELEMENTS (open_families); i++)
+  for (size_t i = 0; open_families[i]; i++)
     our_rules (nft, open_families[i], true);
   nft_ctx_free (nft);
 }

@@ -19,7 +19,7 @@ LEVELS = {
     "path": ["netmap", "derp", "wire", "base"],
     "control": ["path", "wireguard", "filter", "netmap", "derp", "wire", "base", "host"],
     "tunnel": ["path", "wireguard", "filter", "netmap", "derp", "wire", "base"],
-    "host": ["base"],
+    "host": ["wire", "base"],
     "dns": ["path", "wireguard", "filter", "netmap", "derp", "wire", "base"],
     "services": ["path", "wireguard", "filter", "netmap", "derp", "wire", "base"],
     "coordinator": ["derp", "netmap", "filter", "wire", "base"],

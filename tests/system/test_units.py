@@ -20,8 +20,10 @@ ACTIONS = {
     "exit-node": ("auth_admin_keep", "auth_admin_keep", "yes"),
     "profile": ("auth_admin_keep", "auth_admin_keep", "yes"),
     "profile-other": ("auth_admin", "auth_admin", "auth_admin_keep"),
+    "files": ("auth_admin_keep", "no", "yes"),
     "settings": ("auth_admin_keep", "auth_admin_keep", "auth_admin_keep"),
     "serve": ("auth_admin", "auth_admin", "auth_admin_keep"),
+    "dns-query": ("auth_admin_keep", "auth_admin_keep", "auth_admin_keep"),
     "debug": ("auth_admin_keep", "auth_admin_keep", "auth_admin_keep"),
 }
 
