@@ -17,7 +17,7 @@
 static GMainLoop *loop;
 static bool server_answers = true;
 
-/* Answers every A query with 192.0.2.7 and every AAAA query with 2001:db8::7. */
+/* Answers every A query with 192.0.2.7 and every AAAA query with 2001:db8::7, or that it cannot. */
 static gboolean
 serve (int fd, GIOCondition condition, void *user_data)
 {
@@ -26,8 +26,14 @@ serve (int fd, GIOCondition condition, void *user_data)
   socklen_t from_size = sizeof from;
   ssize_t n = recvfrom (fd, message, 400, 0, (struct sockaddr *)&from, &from_size);
 
-  if (n < 17 || !server_answers)
+  if (n < 17)
     return G_SOURCE_CONTINUE;
+  if (!server_answers) {
+    message[2] = 0x81;
+    message[3] = 0x82; /* SERVFAIL */
+    sendto (fd, message, (size_t)n, 0, (struct sockaddr *)&from, from_size);
+    return G_SOURCE_CONTINUE;
+  }
   size_t end = 12;
   while (message[end] != 0)
     end += message[end] + 1u;
