@@ -35,7 +35,8 @@ struct Ring
 bool
 bell_init (Bell *bell)
 {
-  atomic_init (&bell->asleep, false);
+  /* A consumer that only waits for the descriptor has to hear of the very first record, too. */
+  atomic_init (&bell->asleep, true);
   bell->fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
   return bell->fd >= 0;
 }

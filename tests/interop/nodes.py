@@ -47,10 +47,14 @@ class Node:
     def start(self):
         """Starts the daemon and waits until it answers."""
         self.launch()
-        wait_for(lambda: self.status() or self.process.poll() is not None, 10, f"{self.name} answers")
+        wait_for(lambda: self.answers() or self.process.poll() is not None, 10, f"{self.name} answers")
         if self.process.poll() is not None:
             raise LabError(f"{self.name} ended with {self.process.returncode}: {tail(self.log_path, 5)}")
         return self
+
+    def answers(self):
+        """Whether the daemon takes commands."""
+        return bool(self.status())
 
     def stop(self, timeout=20):
         """A clean stop; returns the exit code."""
@@ -294,6 +298,12 @@ class Warren(Node):
 
     def cli_command(self):
         return [find_program("warren")]
+
+    def answers(self):
+        try:
+            return bool(self.bus_objects())
+        except LabError:
+            return False
 
     def bus_objects(self):
         """Everything the daemon shows on its bus: path -> interface -> property -> value."""
