@@ -493,6 +493,7 @@ net_init (Net *net, Shared *shared, const TunnelOptions *options, Random *random
   if (net->epoll < 0 || net->timer < 0 || !bell_init (&net->main_bell)
       || !watch (net, net->timer, net) || !watch (net, shared->net_bell.fd, NULL))
     return false;
+  bell_sleep (&net->main_bell); /* the main thread waits on it before it takes its first event */
   mailbox_init (&net->commands, RING_COMMANDS, &shared->net_bell);
   mailbox_init (&net->events, RING_EVENTS, &net->main_bell);
   net->node_key = secret_new (sizeof *net->node_key);
