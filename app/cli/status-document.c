@@ -11,7 +11,8 @@
 static GInputStream *
 open_document (Cli *cli, WarrenSession *session, gboolean peers, WarrenExitCode *code)
 {
-  GDBusProxy *proxy = G_DBUS_PROXY (warren_session_get_bus (session));
+  GDBusProxy *proxy = session != NULL ? G_DBUS_PROXY (warren_session_get_bus (session))
+                                      : G_DBUS_PROXY (warren_client_get_manager (cli->client));
   g_auto (GVariantDict) options = G_VARIANT_DICT_INIT (NULL);
   g_autoptr (GUnixFDList) fds = NULL;
   g_autoptr (GVariant) reply = NULL;

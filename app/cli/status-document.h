@@ -18,7 +18,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (StatusDocument, status_clear)
 /* FALSE after an error line, with *CODE set. */
 gboolean status_read (Cli *cli, WarrenSession *session, StatusDocument *doc, WarrenExitCode *code);
 
-/* Copies the document to stdout as it is. */
+/* Copies the document to stdout as it is; SESSION may be NULL. */
 WarrenExitCode status_copy (Cli *cli, WarrenSession *session, gboolean peers);
 
 const char *status_string (JsonObject *object, const char *name);

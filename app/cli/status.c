@@ -222,14 +222,20 @@ static WarrenExitCode
 run_status (Cli *cli, const Flags *flags)
 {
   WarrenExitCode code;
-  WarrenSession *session = cli_open_session (cli, &code);
+  WarrenSession *session;
   g_auto (StatusDocument) doc = {0};
   const char *state;
 
+  if (flags_get_switch (flags, "json")) {
+    /* The daemon has a document for "nobody is signed in", too. */
+    if (!cli_open (cli))
+      return WARREN_EXIT_NO_SERVICE;
+    return status_copy (cli, warren_client_get_session (cli->client),
+                        flags_get_switch (flags, "peers"));
+  }
+  session = cli_open_session (cli, &code);
   if (session == NULL)
     return code;
-  if (flags_get_switch (flags, "json"))
-    return status_copy (cli, session, flags_get_switch (flags, "peers"));
   if (!status_read (cli, session, &doc, &code))
     return code;
   state = status_string (doc.root, "BackendState");

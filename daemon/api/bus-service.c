@@ -1,6 +1,7 @@
 #include "api/bus-service.h"
 
 #include "api/call.h"
+#include "api/diagnostics-calls.h"
 #include "api/manager-calls.h"
 #include "api/peer-feed.h"
 #include "api/peers-calls.h"
@@ -69,7 +70,9 @@ bus_service_new (Engine *engine, GDBusConnection *bus)
   service->calls = g_hash_table_new (NULL, NULL);
   service->watches = g_hash_table_new (NULL, NULL);
   service->authority = authority_new (bus, permissions_changed, service);
+  service->diagnostics = warren_bus_diagnostics_skeleton_new ();
   manager_calls_connect (service);
+  diagnostics_calls_connect (service, NULL, service->diagnostics);
 
   const GPtrArray *sessions = engine_sessions (engine);
   for (guint i = 0; i < sessions->len; i++)
@@ -77,6 +80,7 @@ bus_service_new (Engine *engine, GDBusConnection *bus)
   manager_update (service);
   g_autoptr (WarrenBusObjectSkeleton) object = warren_bus_object_skeleton_new (OBJECT_PATH_MANAGER);
   warren_bus_object_skeleton_set_manager (object, service->manager);
+  warren_bus_object_skeleton_set_diagnostics (object, service->diagnostics);
   g_dbus_object_manager_server_export (service->objects, G_DBUS_OBJECT_SKELETON (object));
   g_dbus_object_manager_server_set_connection (service->objects, bus);
 
@@ -109,6 +113,7 @@ bus_service_free (BusService *service)
   g_hash_table_unref (service->calls);
   g_hash_table_unref (service->watches);
   g_object_unref (service->manager);
+  g_object_unref (service->diagnostics);
   g_object_unref (service->objects);
   g_object_unref (service->bus);
   g_free (service);

@@ -63,6 +63,15 @@ call_session_at (BusService *service, const char *path)
   return session ? g_hash_table_lookup (service->sessions, session) : NULL;
 }
 
+SessionObject *
+call_subject (Call *call)
+{
+  if (call->on_object)
+    return call->object;
+  Session *active = engine_active_session (call->service->engine);
+  return active ? g_hash_table_lookup (call->service->sessions, active) : NULL;
+}
+
 void
 calls_forget_object (BusService *service, SessionObject *object)
 {
@@ -123,6 +132,8 @@ authorised (AuthorityVerdict verdict, void *user_data)
 static uint32_t
 owner_of (Call *call)
 {
+  if (!call->access->on_session)
+    return 0;
   if (call->object)
     return session_profile (call->object->session)->owner_uid;
   Session *active = engine_active_session (call->service->engine);

@@ -34,7 +34,8 @@ struct BusService
   GDBusConnection *bus;
   GDBusObjectManagerServer *objects;
   WarrenBusManager *manager;
-  GHashTable *sessions; /* Session -> SessionObject */
+  WarrenBusDiagnostics *diagnostics; /* of the active session, or of none */
+  GHashTable *sessions;              /* Session -> SessionObject */
   Authority *authority;
   GHashTable *calls;   /* set of Call under way */
   GHashTable *watches; /* set of PeerWatch */
@@ -75,6 +76,10 @@ void call_return_fd (Call *call, int fd);
 void call_fail (Call *call, BusError code, const char *format, ...)
     __attribute__ ((format (printf, 3, 4)));
 void call_fail_error (Call *call, GError *error);
+
+/* The session that a call on .Diagnostics is about: the object's, on the manager the active one.
+ * NULL when there is none. */
+SessionObject *call_subject (Call *call);
 
 /* The session at PATH, or NULL. */
 SessionObject *call_session_at (BusService *service, const char *path);

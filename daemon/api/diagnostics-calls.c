@@ -47,21 +47,19 @@ sealed_memfd (const char *data, size_t size)
 
 /* A person who may sign this session in sees where. */
 static const char *
-auth_url_for (Call *call)
+auth_url_for (Call *call, Session *s)
 {
-  const char *url = session_login_url (call->object->session, NULL);
-  uint32_t owner = session_profile (call->object->session)->owner_uid;
+  const char *url = session_login_url (s, NULL);
+  uint32_t owner = session_profile (s)->owner_uid;
   bool may_see = call->uid == 0 || call->uid == owner;
   return url && may_see ? url : "";
 }
 
 static void
-write_status (Call *call, bool with_peers, JsonWriter *w)
+write_session_status (Call *call, SessionObject *object, StatusInput *input, JsonWriter *w)
 {
-  SessionObject *object = call->object;
   Session *s = object->session;
   const Profile *profile = session_profile (s);
-  const LocalFacts *facts = engine_facts (call->service->engine);
   const TunnelNetReport *report = session_net_report (s);
   size_t n_endpoints = 0;
   const TunnelEndpoint *own = session_endpoints (s, &n_endpoints);
@@ -69,27 +67,42 @@ write_status (Call *call, bool with_peers, JsonWriter *w)
   for (size_t i = 0; i < n_endpoints; i++)
     endpoints[i] = own[i].address;
   g_auto (GStrv) health = warnings_to_texts (call->service->engine, s);
+  input->backend_state = session_state_official (session_state (s));
+  input->auth_url = auth_url_for (call, s);
+  input->have_node_key = profile_has_key (profile);
+  input->netmap = session_netmap (s);
+  if (*profile->preferences.hostname)
+    input->host_name = profile->preferences.hostname;
+  input->online = session_online (s);
+  input->endpoints = endpoints;
+  input->n_endpoints = n_endpoints;
+  input->home_region = report ? report->preferred_derp : 0;
+  input->exit_node_id = profile->preferences.exit_node_id;
+  input->health = (const char *const *)health;
+  input->peer_status = peer_status;
+  input->user_data = object;
+  if (input->have_node_key)
+    key_public (profile->secrets->node.bytes, input->node_key.bytes);
+  status_json_write (input, w);
+}
+
+static void
+write_status (Call *call, bool with_peers, JsonWriter *w)
+{
+  const LocalFacts *facts = engine_facts (call->service->engine);
+  SessionObject *object = call_subject (call);
   StatusInput input = {.version = facts->client_version,
-                       .backend_state = session_state_official (session_state (s)),
-                       .auth_url = auth_url_for (call),
-                       .have_node_key = profile_has_key (profile),
-                       .netmap = session_netmap (s),
-                       .host_name = *profile->preferences.hostname ? profile->preferences.hostname
-                                                                   : facts->hostname,
-                       .online = session_online (s),
-                       .endpoints = endpoints,
-                       .n_endpoints = n_endpoints,
-                       .home_region = report ? report->preferred_derp : 0,
-                       .exit_node_id = profile->preferences.exit_node_id,
-                       .health = (const char *const *)health,
+                       .backend_state = session_state_official (SESSION_NEEDS_LOGIN),
+                       .auth_url = "",
+                       .host_name = facts->hostname,
+                       .exit_node_id = "",
                        .with_peers = with_peers,
-                       .peer_status = peer_status,
-                       .user_data = object,
                        .now_us = clock_now_us (),
                        .now = wall_time_now ()};
-  if (input.have_node_key)
-    key_public (profile->secrets->node.bytes, input.node_key.bytes);
-  status_json_write (&input, w);
+  if (object)
+    write_session_status (call, object, &input, w);
+  else
+    status_json_write (&input, w);
 }
 
 static void
@@ -164,7 +177,8 @@ net_checked (const TunnelEvent *event, const GError *error, void *user_data)
     call_fail_error (call, g_error_copy (error));
     return;
   }
-  if (!call->object) {
+  SessionObject *object = call_subject (call);
+  if (!object) {
     call_fail (call, BUS_ERROR_NOT_FOUND, "the session has been removed");
     return;
   }
@@ -189,17 +203,18 @@ net_checked (const TunnelEvent *event, const GError *error, void *user_data)
   add_address (&b, "GlobalV6", &report->global6);
   g_variant_builder_add (&b, "{sv}", "PortMapping", g_variant_builder_end (&mapping));
   g_variant_builder_add (&b, "{sv}", "Home", g_variant_new_uint32 (report->preferred_derp));
-  g_variant_builder_add (&b, "{sv}", "Regions", regions_variant (call->object->session, report));
+  g_variant_builder_add (&b, "{sv}", "Regions", regions_variant (object->session, report));
   call_return (call, g_variant_new ("(a{sv})", &b));
 }
 
 static void
 net_check (Call *call)
 {
-  if (session_is_active (call->object->session))
+  SessionObject *object = call_subject (call);
+  if (object && session_is_active (object->session))
     engine_netcheck (call->service->engine, net_checked, call);
   else
-    call_fail (call, BUS_ERROR_WRONG_STATE, "another session is active");
+    call_fail (call, BUS_ERROR_WRONG_STATE, "this session is not active");
 }
 
 /* --- WhoIs ----------------------------------------------------------------------------------- */
@@ -276,7 +291,12 @@ who_is (Call *call)
 {
   const char *address, *proto;
   g_variant_get (call->params, "(&s&s)", &address, &proto);
-  Session *s = call->object->session;
+  SessionObject *object = call_subject (call);
+  if (!object) {
+    call_fail (call, BUS_ERROR_NEEDS_LOGIN, "nobody is signed in");
+    return;
+  }
+  Session *s = object->session;
   const Netmap *map = session_netmap (s);
   bool valid = true;
   const Node *node = map ? find_node (map, address, &valid) : NULL;
@@ -303,13 +323,14 @@ who_is (Call *call)
 }
 
 void
-diagnostics_calls_connect (SessionObject *object)
+diagnostics_calls_connect (BusService *service, SessionObject *object,
+                           WarrenBusDiagnostics *diagnostics)
 {
   static const CallRow rows[] = {
       {"NetCheck", net_check},
       {"GetStatus", get_status},
       {"WhoIs", who_is},
   };
-  call_connect (object->service, object, G_DBUS_INTERFACE_SKELETON (object->bus_diagnostics),
-                "Diagnostics", rows, G_N_ELEMENTS (rows));
+  call_connect (service, object, G_DBUS_INTERFACE_SKELETON (diagnostics), "Diagnostics", rows,
+                G_N_ELEMENTS (rows));
 }

@@ -3,4 +3,6 @@
 
 #include "api/call.h"
 
-void diagnostics_calls_connect (SessionObject *object);
+/* OBJECT is NULL for the manager's. */
+void diagnostics_calls_connect (BusService *service, SessionObject *object,
+                                WarrenBusDiagnostics *diagnostics);

@@ -283,7 +283,7 @@ connect_calls (SessionObject *object)
   call_connect (object->service, object, G_DBUS_INTERFACE_SKELETON (object->bus_session), "Session",
                 rows, G_N_ELEMENTS (rows));
   peers_calls_connect (object);
-  diagnostics_calls_connect (object);
+  diagnostics_calls_connect (object->service, object, object->bus_diagnostics);
 }
 
 SessionObject *
