@@ -282,21 +282,14 @@ peer_restarted (Net *net, const NodePublic *key)
     net_order (net, order.peer->owner, &order);
 }
 
-/* Probes over HTTPS and ICMP are not made yet; without an answer path would wait for them. */
+/* Probes by ICMP are not made: the answer is that there was none. */
 static void
-refuse_probe (Net *net, const PathAction *action)
+refuse_icmp (Net *net, const PathAction *action)
 {
-  PathEvent event = {0};
+  PathEvent event = {.type = PATH_EVENT_ICMP_LATENCY};
 
-  if (action->type == PATH_ACTION_HTTPS_PROBE) {
-    event.type = PATH_EVENT_HTTPS_LATENCY;
-    event.https_latency.probe = action->https_probe.probe;
-    event.https_latency.latency_us = NETCHECK_NO_LATENCY;
-  } else {
-    event.type = PATH_EVENT_ICMP_LATENCY;
-    event.icmp_latency.probe = action->icmp_ping.probe;
-    event.icmp_latency.latency_us = NETCHECK_NO_LATENCY;
-  }
+  event.icmp_latency.probe = action->icmp_ping.probe;
+  event.icmp_latency.latency_us = NETCHECK_NO_LATENCY;
   net_feed_path (net, &event);
 }
 
@@ -367,8 +360,10 @@ run_path_action (Net *net, const PathAction *action)
       ask_resolve (net, action);
       break;
     case PATH_ACTION_HTTPS_PROBE:
+      net_probe_start (net, action->https_probe.probe, &action->https_probe.node);
+      break;
     case PATH_ACTION_ICMP_PING:
-      refuse_probe (net, action);
+      refuse_icmp (net, action);
       break;
   }
 }

@@ -271,11 +271,8 @@ resolved (Net *net, const Command *command)
 {
   PathEvent event = {.type = PATH_EVENT_RESOLVED};
 
-  if (command->id > UINT32_MAX) {
-    net_relay_resolved (net, (uint32_t)command->id, command->resolved.addresses,
-                        command->resolved.n);
+  if (net_stream_resolved (net, command->id, command->resolved.addresses, command->resolved.n))
     return;
-  }
   event.resolved.query = (uint32_t)command->id;
   event.resolved.addresses = command->resolved.addresses;
   event.resolved.n_addresses = command->resolved.n;
@@ -396,16 +393,6 @@ tick (Net *net)
 }
 
 static void
-push_relays (Net *net)
-{
-  for (Relay *r = net->relays; r != NULL; r = r->next)
-    if (r->queued) {
-      r->queued = false;
-      relay_push (r, net->now_us);
-    }
-}
-
-static void
 run_round (Net *net, const struct epoll_event *events, int n)
 {
   uint64_t count;
@@ -416,14 +403,14 @@ run_round (Net *net, const struct epoll_event *events, int n)
       if (read (net->timer, &count, sizeof count) == (ssize_t)sizeof count)
         net->timer_us = TIME_NEVER;
     } else if (events[i].data.ptr != NULL) {
-      net_relay_event (net, events[i].data.ptr);
+      net_stream_event (net, events[i].data.ptr);
       net_run_actions (net);
     }
   }
   take_reports (net);
   take_commands (net);
   tick (net);
-  push_relays (net);
+  net_relay_push (net);
   net_relay_bury (net);
   mailbox_flush (&net->events);
   for (unsigned i = 0; i < net->shared->n_workers; i++)
@@ -506,14 +493,14 @@ net_init (Net *net, Shared *shared, const TunnelOptions *options, Random *random
   net->echo_id |= 1;
   snprintf (agent, sizeof agent, "%s",
             options->client_name != NULL ? options->client_name : "warren");
-  net->relay_context = (RelayContext){
+  net->stream_context = (StreamContext){
       .epoll = net->epoll,
       .tls = tls_client_context_new (options->ca_file, NULL),
       .random = random,
       .mark = options->mark,
       .user_agent = mem_strndup (agent, strlen (agent)),
   };
-  return net->relay_context.tls != NULL;
+  return net->stream_context.tls != NULL;
 }
 
 bool
@@ -555,8 +542,8 @@ net_clear (Net *net)
   tunnel_config_unref (net->config);
   sockets_free (net->sockets);
   sockets_free (net->old_sockets);
-  tls_context_free (net->relay_context.tls);
-  free ((void *)(uintptr_t)net->relay_context.user_agent);
+  tls_context_free (net->stream_context.tls);
+  free ((void *)(uintptr_t)net->stream_context.user_agent);
   free (net->link_addresses);
   secret_free (net->node_key);
   secret_free (net->disco_key);

@@ -8,12 +8,12 @@
 
 #include "path/path.h"
 #include "tunnel/command.h"
+#include "tunnel/probe.h"
 #include "tunnel/relay.h"
 #include "tunnel/worker.h"
 #include "wireguard/device.h"
 
-#define NET_PINGS_MAX  16
-#define NET_PROBES_MAX 16
+#define NET_PINGS_MAX 16
 
 /* A ping that waits for its answer. */
 typedef struct
@@ -71,18 +71,15 @@ typedef struct
   size_t n_attributes;                 /* peers that are jailed or masqueraded to */
   _Atomic uint64_t applied;
 
-  RelayContext relay_context;
+  StreamContext stream_context;
   Relay *relays;
-  Relay *dead_relays; /* freed at the end of the round */
+  Probe *probes;
+  Relay *dead_relays; /* freed at the end of the round, as events may still name them */
+  Probe *dead_probes;
 
   PendingPing pings[NET_PINGS_MAX];
   uint16_t echo_id;
   uint16_t echo_sequence;
-  struct
-  {
-    uint32_t query; /* path's number */
-    bool used;
-  } resolving[NET_PROBES_MAX];
 } Net;
 
 /* Everything but the thread. False with errno. */
@@ -126,7 +123,14 @@ void net_peer_forgotten (Net *net, LivePeer *peer);
 void net_relay_connect (Net *net, uint32_t connection, const PathRelayNode *node, bool home);
 void net_relay_close (Net *net, uint32_t connection);
 void net_relay_close_all (Net *net);
-void net_relay_event (Net *net, Relay *relay);
+void net_probe_start (Net *net, uint32_t number, const PathRelayNode *node);
+void net_stream_event (Net *net, Stream *stream);
+
+/* An answer to one of our own questions for a name; false: it is path's. */
+bool net_stream_resolved (Net *net, uint64_t id, const IpAddr *addresses, size_t n);
+
+/* Moves what is queued to the streams. */
+void net_relay_push (Net *net);
 void net_relay_tick (Net *net);
 void net_relay_bury (Net *net);
 int64_t net_relay_deadline (const Net *net);
@@ -135,7 +139,6 @@ Relay *net_relay_find (Net *net, uint32_t connection);
 /* Queues a packet for a region's connection; false when there is none. */
 bool
 net_relay_send (Net *net, uint16_t region, const NodePublic *peer, const void *data, size_t size);
-void net_relay_resolved (Net *net, uint32_t connection, const IpAddr *addresses, size_t n);
 
 /* pings.c */
 void net_ping (Net *net, const Command *command);

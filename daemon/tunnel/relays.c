@@ -1,4 +1,5 @@
-/* The relay connections of the net thread: which there are is path's business. */
+/* The relay connections and latency probes of the net thread: which there are is path's business.
+ */
 #include "tunnel/net.h"
 
 #include <stdio.h>
@@ -6,8 +7,10 @@
 
 #define FRAME_TOLD_US (5 * USEC_PER_SEC)
 
-/* Names that relays wait for share their numbers with path's queries; this bit tells them apart. */
+/* Names that relays wait for share their numbers with path's queries; these bits tell them apart.
+ */
 #define RESOLVE_FOR_RELAY (UINT64_C (1) << 32)
+#define RESOLVE_FOR_PROBE (UINT64_C (1) << 33)
 
 Relay *
 net_relay_find (Net *net, uint32_t connection)
@@ -40,6 +43,7 @@ take_out (Net *net, Relay *relay)
   if (*link == NULL)
     return;
   *link = relay->next;
+  relay->stream.dead = true;
   relay->next = net->dead_relays;
   net->dead_relays = relay;
 }
@@ -85,7 +89,7 @@ handle_action (Net *net, Relay *r, const DerpClientAction *action)
     case DERP_CLIENT_ACTION_UP:
       event.type = PATH_EVENT_RELAY_UP;
       event.relay_up.connection = r->connection;
-      event.relay_up.local = relay_local_address (r);
+      event.relay_up.local = stream_local_address (&r->stream);
       net_feed_path (net, &event);
       tell_main (net, r, true, NULL);
       break;
@@ -99,7 +103,7 @@ handle_action (Net *net, Relay *r, const DerpClientAction *action)
       net_feed_path (net, &event);
       break;
     case DERP_CLIENT_ACTION_HEALTH:
-      tell_main (net, r, r->up, action->health);
+      tell_main (net, r, r->stream.up, action->health);
       break;
     case DERP_CLIENT_ACTION_CLOSE:
       break;
@@ -125,59 +129,112 @@ settle (Net *net, Relay *r)
   DerpClientAction action;
   PathEvent closed = {.type = PATH_EVENT_RELAY_CLOSED};
 
+  relay_drive (r, net->now_us);
   while (relay_next (r, &action, net->now_us))
     handle_action (net, r, &action);
   tell_frame (net, r);
-  if (!relay_failed (r)) {
-    relay_push (r, net->now_us);
+  r->queued = true;
+  if (r->stream.state != STREAM_FAILED)
     return;
-  }
   take_out (net, r);
-  tell_main (net, r, false, r->text);
+  tell_main (net, r, false, r->stream.text);
   closed.relay_closed.connection = r->connection;
-  closed.relay_closed.reason = r->failure;
-  closed.relay_closed.text = r->text;
+  closed.relay_closed.reason = r->stream.failure;
+  closed.relay_closed.text = r->stream.text;
   net_feed_path (net, &closed);
 }
 
-void
-net_relay_event (Net *net, Relay *relay)
+/* ---- probes ---- */
+
+static void
+settle_probe (Net *net, Probe *probe)
 {
-  /* It may have been closed by an event before this one. */
-  if (net_relay_find (net, relay->connection) != relay)
+  PathEvent event = {.type = PATH_EVENT_HTTPS_LATENCY};
+  Probe **link = &net->probes;
+
+  probe_drive (probe, net->now_us);
+  if (!probe->done)
     return;
-  relay_io (relay, net->now_us);
-  settle (net, relay);
+  while (*link != probe)
+    link = &(*link)->next;
+  *link = probe->next;
+  probe->stream.dead = true;
+  probe->next = net->dead_probes;
+  net->dead_probes = probe;
+  event.https_latency.probe = probe->number;
+  event.https_latency.latency_us = probe->latency_us;
+  event.https_latency.ipv6 = probe->ipv6;
+  net_feed_path (net, &event);
+}
+
+static void
+ask_resolve (Net *net, uint64_t id, const char *host)
+{
+  TunnelEvent event = {.type = TUNNEL_EVENT_RESOLVE};
+
+  event.resolve.id = id;
+  snprintf (event.resolve.name, sizeof event.resolve.name, "%s", host);
+  net_event (net, &event);
+}
+
+void
+net_probe_start (Net *net, uint32_t number, const PathRelayNode *node)
+{
+  bool resolve;
+  Probe *probe = probe_new (&net->stream_context, number, node, net->now_us, &resolve);
+
+  probe->next = net->probes;
+  net->probes = probe;
+  if (resolve)
+    ask_resolve (net, RESOLVE_FOR_PROBE | number, node->host);
+  settle_probe (net, probe);
+}
+
+/* ---- relays ---- */
+
+void
+net_stream_event (Net *net, Stream *stream)
+{
+  if (stream->dead)
+    return;
+  stream_io (stream, net->now_us);
+  if (stream->owner == STREAM_OF_PROBE)
+    settle_probe (net, stream->data);
+  else
+    settle (net, stream->data);
 }
 
 void
 net_relay_connect (Net *net, uint32_t connection, const PathRelayNode *node, bool home)
 {
   bool resolve;
-  Relay *r = relay_new (&net->relay_context, connection, node, home, net->node_key->bytes,
+  Relay *r = relay_new (&net->stream_context, connection, node, home, net->node_key->bytes,
                         net->now_us, &resolve);
 
   r->next = net->relays;
   net->relays = r;
-  if (resolve) {
-    TunnelEvent event = {.type = TUNNEL_EVENT_RESOLVE};
-
-    event.resolve.id = RESOLVE_FOR_RELAY | connection;
-    snprintf (event.resolve.name, sizeof event.resolve.name, "%s", node->host);
-    net_event (net, &event);
-  }
+  if (resolve)
+    ask_resolve (net, RESOLVE_FOR_RELAY | connection, node->host);
   settle (net, r);
 }
 
-void
-net_relay_resolved (Net *net, uint32_t connection, const IpAddr *addresses, size_t n)
+bool
+net_stream_resolved (Net *net, uint64_t id, const IpAddr *addresses, size_t n)
 {
-  Relay *r = net_relay_find (net, connection);
+  Relay *r = (id & RESOLVE_FOR_RELAY) != 0 ? net_relay_find (net, (uint32_t)id) : NULL;
 
-  if (r == NULL)
-    return;
-  relay_resolved (r, addresses, n, net->now_us);
-  settle (net, r);
+  if (r != NULL) {
+    stream_resolved (&r->stream, addresses, n, net->now_us);
+    settle (net, r);
+  } else if ((id & RESOLVE_FOR_PROBE) != 0) {
+    for (Probe *p = net->probes; p != NULL; p = p->next)
+      if (p->number == (uint32_t)id) {
+        stream_resolved (&p->stream, addresses, n, net->now_us);
+        settle_probe (net, p);
+        break;
+      }
+  }
+  return (id & (RESOLVE_FOR_RELAY | RESOLVE_FOR_PROBE)) != 0;
 }
 
 void
@@ -196,6 +253,12 @@ net_relay_close_all (Net *net)
 {
   while (net->relays != NULL)
     take_out (net, net->relays);
+  while (net->probes != NULL) {
+    Probe *probe = net->probes;
+
+    net->probes = probe->next;
+    probe_free (probe);
+  }
   net_relay_bury (net);
 }
 
@@ -208,19 +271,29 @@ net_relay_bury (Net *net)
     net->dead_relays = r->next;
     relay_free (r);
   }
+  while (net->dead_probes != NULL) {
+    Probe *probe = net->dead_probes;
+
+    net->dead_probes = probe->next;
+    probe_free (probe);
+  }
 }
 
 void
 net_relay_tick (Net *net)
 {
   Relay *next;
+  Probe *next_probe;
 
   for (Relay *r = net->relays; r != NULL; r = next) {
     next = r->next;
-    if (relay_deadline (r) <= net->now_us) {
-      relay_io (r, net->now_us);
-      settle (net, r);
-    }
+    if (relay_deadline (r) <= net->now_us)
+      net_stream_event (net, &r->stream);
+  }
+  for (Probe *p = net->probes; p != NULL; p = next_probe) {
+    next_probe = p->next;
+    if (stream_deadline (&p->stream) <= net->now_us)
+      net_stream_event (net, &p->stream);
   }
 }
 
@@ -231,7 +304,17 @@ net_relay_deadline (const Net *net)
 
   for (const Relay *r = net->relays; r != NULL; r = r->next)
     deadline = time_min (deadline, relay_deadline (r));
+  for (const Probe *p = net->probes; p != NULL; p = p->next)
+    deadline = time_min (deadline, stream_deadline (&p->stream));
   return deadline;
+}
+
+void
+net_relay_push (Net *net)
+{
+  for (Relay *r = net->relays; r != NULL; r = r->next)
+    if (r->queued)
+      relay_push (r, net->now_us);
 }
 
 bool
@@ -240,7 +323,6 @@ net_relay_send (Net *net, uint16_t region, const NodePublic *peer, const void *d
   for (Relay *r = net->relays; r != NULL; r = r->next)
     if (r->region == region) {
       relay_send (r, peer, data, size, net->now_us);
-      r->queued = true;
       return true;
     }
   return false;
