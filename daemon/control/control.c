@@ -253,14 +253,20 @@ pause_all (Control *c)
 }
 
 static void
+hurry (Control *c)
+{
+  backoff_reset (&c->login.backoff);
+  backoff_reset (&c->map.backoff);
+  backoff_reset (&c->lite.backoff);
+}
+
+static void
 handle_resume (Control *c)
 {
   if (c->running || !c->started)
     return;
   c->running = true;
-  backoff_reset (&c->login.backoff);
-  backoff_reset (&c->map.backoff);
-  backoff_reset (&c->lite.backoff);
+  hurry (c);
   login_resume (c);
 }
 
@@ -315,18 +321,15 @@ handle_link (Control *c, const ControlEvent *event)
     for (size_t i = 0; i < event->link.n_addresses && lost; i++)
       lost = !ip_equal (&event->link.addresses[i], &c->link.local);
   }
-  /* a new network may have what the old one lacked: nobody waits any longer */
-  if (event->link.major || event->link.woke || lost) {
-    c->login.backoff.retry_at = 0;
-    c->map.backoff.retry_at = 0;
-    c->lite.backoff.retry_at = 0;
-  }
   if (event->link.major || lost) {
     dial_cancel (c);
     fetch_cancel_all (c);
     link_close (c, "the network changed");
   } else
     link_check (c);
+  /* a new network may have what the old one lacked: nobody waits any longer */
+  if (event->link.major || event->link.woke || lost)
+    hurry (c);
 }
 
 /* --- Progress ------------------------------------------------------------------------------ */

@@ -1,6 +1,7 @@
 #include "control/core.h"
 
 #include "base/bytes.h"
+#include "base/log.h"
 #include "base/memory.h"
 
 #include <stdio.h>
@@ -199,6 +200,9 @@ send_upgrade (Control *c, Attempt *a, const ControlEvent *event)
   Buffer out = {0};
 
   a->local = event->dialed.local;
+  if (event->dialed.warning)
+    log_warning ("control", "the certificate of %s is wrong (%s); the handshake inside decides",
+                 c->url.http.authority, event->dialed.warning);
   if (!noise_initiator_start (&a->noise, &c->machine_key, &c->identity->server_key,
                               CONTROL_CAPABILITY_VERSION, c->random, initiation)) {
     fail (c, a, ATTEMPT_FAILURE_NOISE, CONTROL_PROBLEM_NOT_A_CONTROL_SERVER,
