@@ -221,6 +221,7 @@ send_call (Path *path, PeerPath *p)
     list[i] = endpoints[i].at;
   DiscoMessage m = {.type = DISCO_CALL_ME_MAYBE, .encode_endpoints = list, .n_endpoints = count};
   p->last_call_us = path->now_us;
+  p->wants_call = false;
   path_relay_disco (path, p->record, &m, region);
 }
 
