@@ -3,6 +3,8 @@
 #include "base/memory.h"
 
 #include <stdalign.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,4 +101,55 @@ arena_clear (Arena *arena)
     free (arena->blocks);
     arena->blocks = next;
   }
+}
+
+char *
+arena_strdup (Arena *arena, const char *text)
+{
+  return arena_strndup (arena, text, strlen (text));
+}
+
+char *
+arena_printf (Arena *arena, const char *format, ...)
+{
+  va_list args;
+
+  va_start (args, format);
+  int length = vsnprintf (NULL, 0, format, args);
+  va_end (args);
+  char *text = arena_alloc (arena, (size_t)length + 1);
+  va_start (args, format);
+  vsnprintf (text, (size_t)length + 1, format, args);
+  va_end (args);
+  return text;
+}
+
+void *
+arena_grow (Arena *arena, void *array, size_t count, size_t size)
+{
+  if (count & (count - 1))
+    return array; /* full only at powers of two, and at 0 */
+  void *bigger = arena_alloc (arena, (count ? count * 2 : 1) * size);
+  if (count > 0)
+    memcpy (bigger, array, count * size);
+  return bigger;
+}
+
+Arena *
+arena_new (void)
+{
+  Arena *arena = calloc (1, sizeof *arena);
+
+  if (!arena)
+    abort ();
+  return arena;
+}
+
+void
+arena_free (Arena *arena)
+{
+  if (!arena)
+    return;
+  arena_clear (arena);
+  free (arena);
 }

@@ -196,7 +196,7 @@ add_companions (PolicyView *view, PolicyRules *rules, const Grant *grant,
       continue;
     GrantSources reversed = view_sources_of (view, destinations, any, false);
     PolicyRule rule = rule_from (&reversed, grant->line);
-    NodeCap *cap = arena_new0 (view->arena, NodeCap);
+    NodeCap *cap = arena_array (view->arena, NodeCap, 1);
     cap->name = name;
     add_cap_grant (view, &rule, sources->set.ranges, sources->set.n, cap, 1);
     add_rule (view, rules, &rule);
@@ -467,7 +467,7 @@ PolicyView *
 policy_view_new (const Policy *policy, const PolicyTailnet *tailnet)
 {
   Arena *arena = arena_new ();
-  PolicyView *view = arena_new0 (arena, PolicyView);
+  PolicyView *view = arena_array (arena, PolicyView, 1);
 
   view->arena = arena;
   view->policy = policy;

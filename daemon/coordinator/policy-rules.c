@@ -172,7 +172,7 @@ add_acl_part (PolicyParser *p, const Acl *acl, size_t i, unsigned line)
 {
   Grant grant = {.src = acl->src, .line = line};
 
-  grant.ip = arena_new0 (p->arena, IpItem);
+  grant.ip = arena_array (p->arena, IpItem, 1);
   grant.ip[0] = acl->ports[i];
   grant.ip[0].protocol = acl->protocol;
   grant.n_ip = 1;

@@ -148,7 +148,7 @@ static Policy *
 policy_new (void)
 {
   Arena *arena = arena_new ();
-  Policy *policy = arena_new0 (arena, Policy);
+  Policy *policy = arena_array (arena, Policy, 1);
 
   policy->arena = arena;
   policy->allow_all = true;

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "base/ip.h"
-#include "coordinator/arena.h"
+#include "base/arena.h"
 #include "netmap/filter-rule.h"
 
 #include <stdbool.h>
