@@ -89,6 +89,16 @@ looks_by_the_clock (const Path *path)
              || path->now_us - path->last_activity_us <= DISCOVERY_ACTIVE_US);
 }
 
+static void
+schedule (Path *path)
+{
+  Discovery *d = path->discovery;
+
+  if (looks_by_the_clock (path))
+    d->next_us
+        = path->now_us + random_between (path->random, DISCOVERY_PERIOD_MIN, DISCOVERY_PERIOD_MAX);
+}
+
 static bool
 is_usable4 (const PathAddress *a)
 {
@@ -187,6 +197,19 @@ discovery_fresh (Path *path)
   if (!netcheck_running (d->netcheck))
     discovery_request (path, false);
   return !can_look (path);
+}
+
+void
+discovery_active (Path *path)
+{
+  Discovery *d = path->discovery;
+
+  if (d->next_us != TIME_NEVER || netcheck_running (d->netcheck) || !looks_by_the_clock (path))
+    return;
+  if (path->now_us - d->updated_us > DISCOVERY_FRESH_US)
+    discovery_request (path, false);
+  else
+    schedule (path);
 }
 
 void
@@ -333,16 +356,6 @@ address_moved (const NetcheckReport *before, const NetcheckReport *now)
   return before && before->global4.addr.family == 4 && now->global4.addr.family == 4
          && now->mapping_varies != TRISTATE_TRUE && before->mapping_varies != TRISTATE_TRUE
          && !ip_port_equal (&before->global4, &now->global4);
-}
-
-static void
-schedule (Path *path)
-{
-  Discovery *d = path->discovery;
-
-  if (looks_by_the_clock (path))
-    d->next_us
-        = path->now_us + random_between (path->random, DISCOVERY_PERIOD_MIN, DISCOVERY_PERIOD_MAX);
 }
 
 static void

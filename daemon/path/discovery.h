@@ -30,6 +30,9 @@ void discovery_path_lost (Path *path);
 /* True when the endpoints may be told as they are; else a run is under way or starts now. */
 bool discovery_fresh (Path *path);
 
+/* The tunnel is in use: looking by the clock begins (again). */
+void discovery_active (Path *path);
+
 /* Sockets or network changed: what was seen before does not count. */
 void discovery_reset (Path *path);
 

@@ -402,11 +402,18 @@ on_relay_closed (Path *path, const PathEvent *event)
 /* ---- the tunnel ---- */
 
 static void
+note_activity (Path *path)
+{
+  path->last_activity_us = path->now_us;
+  discovery_active (path);
+}
+
+static void
 on_sent (Path *path, const PathEvent *event)
 {
   PeerPath *p = path->disco_private ? find_path (path, &event->sent.peer) : NULL;
 
-  path->last_activity_us = path->now_us;
+  note_activity (path);
   if (p)
     peer_path_sent (path, p);
 }
@@ -417,7 +424,7 @@ on_received (Path *path, const PathEvent *event)
   PeerPath *p = path->disco_private ? find_path (path, &event->received.peer) : NULL;
   const IpPort *source = &event->received.source;
 
-  path->last_activity_us = path->now_us;
+  note_activity (path);
   if (p)
     peer_path_received (path, p, source->addr.family != 0 ? source : NULL);
 }

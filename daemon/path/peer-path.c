@@ -242,8 +242,9 @@ peer_path_full_ping (Path *path, PeerPath *p, bool call, int64_t interval_us)
       any |= send_ping (path, p, &at, PING_DISCOVERY, 0, 0);
     }
   }
-  /* A peer that tells no endpoints has to be called all the same: then it pings us. */
-  if (p->candidates.count == 0 && path->now_us - p->last_call_us >= interval_us)
+  /* A peer that tells no endpoints, or whose calls make us ping all the time, has to be called all
+   * the same: it pings us then, at addresses of ours that may be new. */
+  if (!peer_path_is_direct (path, p) && path->now_us - p->last_call_us >= interval_us)
     any = true;
   if (!any || !call)
     return;

@@ -1,5 +1,6 @@
 #include "path/relays.h"
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "path/relay-node.h"
 
@@ -363,6 +364,7 @@ relays_set_home (Relays *r, uint16_t region, int64_t now_us)
     return;
   r->home = region;
   r->home_since_us = now_us;
+  log_debug ("relay", "home is region %u", region);
   r->refusals = 0;
   r->error[0] = '\0';
   tell_home (r, old, false);
@@ -402,6 +404,7 @@ relays_on_up (Relays *r, uint32_t connection, const IpAddr *local, int64_t now_u
   relay->deadline_us = TIME_NEVER;
   relay->up_us = relay->frame_us = now_us;
   relay->local = *local;
+  log_debug ("relay", "region %u is up (%s)", relay->region, relay->node_name);
   if (relay->region == r->home) {
     r->refusals = 0;
     r->error[0] = '\0';
@@ -422,6 +425,7 @@ static void
 on_failed (Relays *r, Relay *relay, PathRelayClosed reason, const char *text, int64_t now_us)
 {
   note_failure (r, relay, reason, text);
+  log_debug ("relay", "region %u (%s): %s", relay->region, relay->node_name, text ? text : "lost");
   if (relay->state == RELAY_CONNECTING)
     mark_bad (relay, relay->node_name, now_us);
   else if (now_us - relay->up_us >= STABLE_US)

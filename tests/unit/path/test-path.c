@@ -305,6 +305,35 @@ test_call_replaces (void)
 }
 
 static void
+test_called_all_the_time (void)
+{
+  Fixture f = fixture_new (NULL);
+  IpPort at = rig_address ("203.0.113.9:1000");
+  DiscoMessage m = {.type = DISCO_CALL_ME_MAYBE, .encode_endpoints = &at, .n_endpoints = 1};
+  unsigned stun = 0;
+
+  /* long idle, and then the peer calls every 4 s: no candidate ever waits for 5 s */
+  rig_run (f.rig, 120 * SECOND);
+  rig_clear (f.rig);
+  f.rig->reflexive = rig_address ("203.0.113.1:5555");
+  for (int i = 0; i < 10; i++) {
+    rig_from_relay (f.rig, f.peer, &m, f.relay);
+    rig_run_sending (f.rig, f.peer, 4 * SECOND);
+  }
+  g_assert_cmpuint (calls (&f), >=, 4);
+  g_assert_cmpuint (calls (&f), <=, 9);
+  for (guint i = 0; i < f.rig->actions->len; i++) {
+    const PathAction *a = &g_array_index (f.rig->actions, PathAction, i);
+    stun += a->type == PATH_ACTION_SEND_UDP && a->send_udp.size == 40;
+  }
+  g_assert_cmpuint (stun, >=, 2); /* at once, and by the clock again */
+  rig_disco (f.rig, f.peer, DISCO_CALL_ME_MAYBE, true, &m, NULL);
+  IpPort told = disco_message_endpoint (&m, 0);
+  g_assert_true (ip_port_equal (&told, &f.rig->reflexive));
+  rig_free (f.rig);
+}
+
+static void
 test_fresh_endpoints_for_call (void)
 {
   Fixture f = fixture_new (PEER_AT);
@@ -859,6 +888,7 @@ main (int argc, char **argv)
   ADD ("call-of-a-node-with-another-disco-key-is-ignored", test_call_from_another_node);
   ADD ("call-replaces-the-one-before", test_call_replaces);
   ADD ("call-tells-fresh-endpoints", test_fresh_endpoints_for_call);
+  ADD ("peer-that-calls-all-the-time-is-called-back", test_called_all_the_time);
   ADD ("pongs-that-do-not-fit-change-nothing", test_wrong_pongs);
   ADD ("pong-proves-the-address-that-was-pinged", test_pong_from_another_source);
   ADD ("copied-ping-from-elsewhere-is-not-answered", test_replay_from_elsewhere);
