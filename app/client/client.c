@@ -68,7 +68,7 @@ is_foreign (WarrenClient *self, WarrenSession *session, char **owner_name)
   guint uid = warren_bus_session_get_owner_uid (warren_session_get_bus (session));
   struct passwd *user;
 
-  if (uid == 0 || uid == getuid () || getuid () == 0
+  if (uid == 0 || uid == getuid ()
       || g_str_equal (warren_client_get_permission (self, "profile-other"), "yes"))
     return FALSE;
   user = getpwuid (uid);
@@ -290,10 +290,14 @@ ask_permissions (WarrenClient *self)
                                            self->owner_cancellable, on_permissions, self);
 }
 
+/* A proxy whose owner is gone forgets its values and says so: that is no news about sessions. */
 static void
 on_manager_properties (WarrenClient *self)
 {
-  sync_sessions (self);
+  g_autofree char *owner = g_dbus_proxy_get_name_owner (G_DBUS_PROXY (self->manager));
+
+  if (owner != NULL)
+    sync_sessions (self);
 }
 
 static void

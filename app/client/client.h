@@ -29,7 +29,7 @@ WarrenClient *warren_client_new (const char *bus_address, WarrenClientFlags flag
 /* False until the first state is known: nothing is shown before. */
 gboolean warren_client_is_ready (WarrenClient *client);
 
-/* The daemon went away a moment ago; what is shown is how it was. */
+/* The daemon went away a moment ago: keep what is shown, the session's properties are empty. */
 gboolean warren_client_is_stale (WarrenClient *client);
 
 /* Borrowed; valid until the next "changed". */

@@ -47,10 +47,14 @@ warren_session_init (WarrenSession *self)
 {
 }
 
+/* A proxy whose owner is gone forgets its values and says so: that is no change of the session. */
 static void
 on_properties_changed (WarrenSession *self)
 {
-  g_signal_emit (self, signals[SIGNAL_CHANGED], 0);
+  g_autofree char *owner = g_dbus_proxy_get_name_owner (G_DBUS_PROXY (self->bus));
+
+  if (owner != NULL)
+    g_signal_emit (self, signals[SIGNAL_CHANGED], 0);
 }
 
 /* Peers has no properties, so that its proxy costs no round trip. */
