@@ -38,6 +38,7 @@ typedef struct
   gboolean json;
   gint64 deadline;
   char *shown_url;   /* the link that was printed */
+  char *old_key;     /* node key before a renewal that was asked for, else NULL */
   char *old_problem; /* from before our calls: not an answer to them */
   gboolean said_approval;
   gboolean said_problem;
@@ -49,6 +50,7 @@ wait_clear (Wait *w)
 {
   g_free (w->key);
   g_free (w->shown_url);
+  g_free (w->old_key);
   g_free (w->old_problem);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Wait, wait_clear)
@@ -258,13 +260,21 @@ look_at_problem (Wait *w, WarrenSession *session, WarrenExitCode *code)
   return FALSE;
 }
 
+/* A renewal leaves the old sign-in running until the new one holds: that shows in the node key. */
+static gboolean
+is_renewed (Wait *w, WarrenSession *session)
+{
+  g_autofree char *key = warren_session_dup_self_string (session, "NodeKey");
+
+  return w->old_key == NULL || g_strcmp0 (w->old_key, key) != 0;
+}
+
 static gboolean
 look (Wait *w, WarrenSession *session, WarrenExitCode *code)
 {
   const char *state = warren_session_get_state (session);
-  g_autofree char *mark = problem_mark (session);
 
-  if (g_str_equal (state, "running")
+  if (g_str_equal (state, "running") && is_renewed (w, session)
       && (w->shown_url == NULL || !warren_session_get_login_pending (session))) {
     *code = WARREN_EXIT_OK;
     return TRUE;
@@ -333,6 +343,8 @@ take_up (Wait *w, WarrenSession *session, gboolean force, gboolean reset)
   w->old_problem = problem_mark (session);
   if (code == WARREN_EXIT_OK && (force || (w->key != NULL && waits_for_sign_in (session)))) {
     w->asked_login = TRUE;
+    if (force && g_str_equal (warren_session_get_state (session), "running"))
+      w->old_key = warren_session_dup_self_string (session, "NodeKey");
     code = ask_login (w->cli, session, w->key, force);
   }
   if (code == WARREN_EXIT_OK)

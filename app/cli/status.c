@@ -189,12 +189,22 @@ print_health (const StatusDocument *doc)
     g_print ("#     - %s\n", json_array_get_string_element (health, i));
 }
 
+/* What is wrong and what to do, also while the connection stands or is still to come. */
+static void
+print_problem (WarrenSession *session)
+{
+  const char *text;
+  const char *problem = warren_session_get_problem (session, &text);
+  g_autofree char *host = warren_session_dup_server_host (session);
+
+  if (*problem != '\0')
+    cli_fail_problem (problem, text, host);
+}
+
 /* The official words, and beside them what a person should know. */
 static WarrenExitCode
 print_not_running (WarrenSession *session, const char *state)
 {
-  const char *text;
-  const char *problem = warren_session_get_problem (session, &text);
   g_autofree char *url = NULL;
 
   if (g_str_equal (state, "NeedsLogin")) {
@@ -210,11 +220,7 @@ print_not_running (WarrenSession *session, const char *state)
   } else {
     g_print ("unexpected state: %s\n", state);
   }
-  if (*problem != '\0') {
-    g_autofree char *host = warren_session_dup_server_host (session);
-
-    cli_fail_problem (problem, text, host);
-  }
+  print_problem (session);
   return WARREN_EXIT_FAILED;
 }
 
@@ -248,6 +254,7 @@ run_status (Cli *cli, const Flags *flags)
 
     g_print ("\n# %s %s\n", shown->headline, shown->detail);
   }
+  print_problem (session);
   return WARREN_EXIT_OK;
 }
 

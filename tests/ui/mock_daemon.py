@@ -64,6 +64,7 @@ class Mock:
         self.failures = {}
         self.watches = {}
         self.script = 0
+        self.keys = 0  # node keys handed out
         self.delay = 300  # ms from Connect to running
         self.epoch = random.getrandbits(32) | 1
         self.manager = {"Version": "0.1.0", "ApiVersion": 1, "Features": [], "Sessions": [],
@@ -141,6 +142,7 @@ class Mock:
         """The server has accepted the device."""
         session = self.sessions[path]
         name = session["props"]["Self"]["Name"].get_string()
+        self.keys += 1
         self.change(path, "Session", {
             "State": "starting", "Waiting": "netmap", "LoginPending": False, "LoginExpires": 0,
             "Label": "alice@example.com", "Tailnet": "example.com", "DnsSuffix": "example.ts.net",
@@ -149,6 +151,7 @@ class Mock:
                      "Fqdn": v("s", name + ".example.ts.net"), "HostName": v("s", name),
                      "Addresses": v("as", ["100.64.0.1", "fd7a:115c:a1e0::1"]),
                      "Os": v("s", "linux"), "UserName": v("s", "alice"), "HomeRelay": v("s", "fra"),
+                     "NodeKey": v("s", "nodekey:%064x" % self.keys),
                      "KeyExpiry": v("x", int(time.time()) + 90 * 86400)}})
         if not session["peers"]:
             self.set_peers(path, small_tailnet(int(time.time())))

@@ -227,6 +227,24 @@ class Connected(CliTest):
         self.assertEqual(self.run_cli("up", "--reset")[0], 0)
         self.assertEqual(self.run_cli("get", "accept-routes")[1], "false\n")
 
+    def test_renewal_waits_for_the_new_key(self):
+        process = self.processes.start([WARREN, "up", "--force-reauth"], env=self.environment(),
+                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, text=True)
+        self.assertTrue(harness.wait_for(lambda: "Session.GetLoginUrl" in self.mock.calls()))
+        self.assertIsNone(process.poll())
+        self.mock.Approve()
+        out, err = process.communicate(timeout=10)
+        self.assertEqual(process.returncode, 0)
+        self.assertIn("https://vpn.example.com/register/", err)
+        self.assertTrue(err.endswith("Success.\n"))
+
+    def test_problem_of_a_running_session_is_told(self):
+        self.mock.Set("Problem", "<('server-unreachable', '', @a{ss} {}, int64 1)>")
+        code, out, err = self.run_cli("status")
+        self.assertEqual(code, 0)
+        self.assertIn("Check the Internet connection", err)
+
     def test_netcheck(self):
         out = self.run_cli("netcheck")[1]
         self.assertIn("\t* UDP: true\n\t* IPv4: yes, 203.0.113.7:41641\n", out)
