@@ -122,6 +122,8 @@ typedef struct
   int64_t ping_deadline; /* an answer must have come; TIME_NEVER: none is out */
 } Link;
 
+#define BODY_TEXT_MAX 200 /* of a refusal, shown to a person */
+
 /* One request on the link whose answer is collected. */
 typedef struct
 {
@@ -328,6 +330,8 @@ int64_t link_deadline (const Control *c);
 int32_t link_request (Control *c, const char *method, const char *path, const NodePublic *hint,
                       const NodePublic *second_hint, const void *body, size_t size);
 void link_reset (Control *c, int32_t *stream);
+/* Length of the text at the start of BODY that is worth showing: cut, and without a line's end. */
+int body_text_length (const Buffer *body);
 void exchange_clear (Exchange *exchange);
 void exchange_begin (Exchange *exchange, int32_t stream, int64_t deadline);
 /* Collects an event of the exchange's stream, at most LIMIT bytes of body; true when it is over:
@@ -339,6 +343,7 @@ void login_resume (Control *c);
 void login_suspend (Control *c);
 void login_user (Control *c, const char *auth_key, bool force);
 void login_cancel (Control *c);        /* forgets a login that has not succeeded */
+void login_node_removed (Control *c);  /* the server does not know the node any more */
 void login_check_removed (Control *c); /* the server refused the node's map */
 void login_begin (Control *c, LoginKind kind);
 void login_new_key (Control *c); /* makes one, saves it and registers it */

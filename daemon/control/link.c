@@ -12,6 +12,16 @@
 
 /* --- Exchanges ----------------------------------------------------------------------------- */
 
+int
+body_text_length (const Buffer *body)
+{
+  size_t n = body->size < BODY_TEXT_MAX ? body->size : BODY_TEXT_MAX;
+
+  while (n > 0 && body->data[n - 1] <= ' ')
+    n--;
+  return (int)n;
+}
+
 void
 exchange_clear (Exchange *exchange)
 {

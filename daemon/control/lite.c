@@ -8,14 +8,22 @@ lite_want (Control *c)
   c->lite.wanted++;
 }
 
+/* Beside the stream, never in its place. */
+static bool
+wanted (const Control *c)
+{
+  return c->running && c->have_local && c->login.registered
+         && (c->map.phase == MAP_CONNECTING || c->map.phase == MAP_READING)
+         && c->lite.acked != c->lite.wanted;
+}
+
 /* Serial by nature: nothing is sent while an answer is awaited, and then always the newest. */
 bool
 lite_wants_link (const Control *c)
 {
   const Lite *l = &c->lite;
 
-  return c->running && c->have_local && c->login.registered && c->map.phase != MAP_OFF
-         && l->acked != l->wanted && l->exchange.stream == 0 && l->backoff.retry_at <= c->now;
+  return wanted (c) && l->exchange.stream == 0 && l->backoff.retry_at <= c->now;
 }
 
 void
@@ -73,8 +81,5 @@ lite_deadline (const Control *c)
 
   if (l->exchange.stream != 0)
     return l->exchange.deadline;
-  if (c->running && c->login.registered && c->map.phase != MAP_OFF && l->acked != l->wanted
-      && l->backoff.retry_at > c->now)
-    return l->backoff.retry_at;
-  return TIME_NEVER;
+  return wanted (c) && l->backoff.retry_at > c->now ? l->backoff.retry_at : TIME_NEVER;
 }

@@ -52,21 +52,6 @@ refused (Control *c, const char *text)
 }
 
 static void
-node_removed (Control *c)
-{
-  Login *l = &c->login;
-
-  l->registered = false;
-  l->removed = true;
-  map_stop (c);
-  netmap_hold_set (c, NULL);
-  if (l->by_user)
-    login_new_key (c);
-  else
-    login_block (c, CONTROL_PROBLEM_NODE_REMOVED, NULL);
-}
-
-static void
 key_expired (Control *c)
 {
   Login *l = &c->login;
@@ -97,7 +82,7 @@ must_visit (Control *c, const char *url)
   Login *l = &c->login;
 
   if (l->kind == LOGIN_REFRESH) {
-    node_removed (c);
+    login_node_removed (c);
     return;
   }
   if (l->kind == LOGIN_NEW && !l->fresh && login_has_node (c)) {
@@ -206,8 +191,7 @@ login_answer (Control *c, int status, const char *retry_after, const Buffer *bod
     return;
   }
   if (status != 200) {
-    snprintf (text, sizeof text, "register request: http %d: %.*s", status,
-              (int)(body->size < 200 ? body->size : 200),
+    snprintf (text, sizeof text, "register request: http %d: %.*s", status, body_text_length (body),
               body->data ? (const char *)body->data : "");
     ControlProblem problem = register_problem (text, &permanent);
     if (problem == CONTROL_PROBLEM_LOGIN_DENIED)

@@ -49,7 +49,7 @@ login_set_url (Control *c, const char *url)
 
   ControlAction *action = control_push (c, CONTROL_ACTION_LOGIN_URL);
   action->login_url.url = control_strdup (url);
-  action->login_url.by_user = c->login.by_user;
+  action->login_url.by_user = url && c->login.by_user;
 }
 
 void
@@ -200,6 +200,21 @@ login_cancel (Control *c)
 }
 
 void
+login_node_removed (Control *c)
+{
+  Login *l = &c->login;
+
+  l->registered = false;
+  l->removed = true;
+  map_stop (c);
+  netmap_hold_set (c, NULL);
+  if (l->by_user)
+    login_new_key (c);
+  else
+    login_block (c, CONTROL_PROBLEM_NODE_REMOVED, NULL);
+}
+
+void
 login_check_removed (Control *c)
 {
   Login *l = &c->login;
@@ -207,12 +222,11 @@ login_check_removed (Control *c)
   if (l->phase != LOGIN_IDLE)
     return; /* the answer under way will tell, or a person is being waited for */
   if (l->probed_404) {
-    l->removed = true;
-    map_stop (c);
-    login_block (c, CONTROL_PROBLEM_NODE_REMOVED, NULL);
+    login_node_removed (c);
     return;
   }
   l->probed_404 = true;
+  l->registered = false; /* the map waits for the answer */
   login_begin (c, LOGIN_REFRESH);
 }
 

@@ -5,8 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define WATCHDOG_US    (120 * USEC_PER_SEC)
-#define ERROR_TEXT_MAX 200
+#define WATCHDOG_US (120 * USEC_PER_SEC)
 
 /* Lets the stream's things go; the phase is the caller's to set. */
 static void
@@ -192,7 +191,7 @@ static void
 ended (Control *c)
 {
   MapPoll *m = &c->map;
-  char text[ERROR_TEXT_MAX + 40];
+  char text[BODY_TEXT_MAX + 40];
   bool permanent;
 
   if (m->phase == MAP_READING) {
@@ -200,7 +199,7 @@ ended (Control *c)
     return;
   }
   int status = m->status;
-  snprintf (text, sizeof text, "map request: http %d: %.*s", status, (int)m->body.size,
+  snprintf (text, sizeof text, "map request: http %d: %.*s", status, body_text_length (&m->body),
             m->body.data ? (const char *)m->body.data : "");
   log_warning ("control", "%s", text);
   fail (c, "the map was refused");
@@ -226,8 +225,8 @@ map_stream_event (Control *c, const H2Event *event)
         read_frames (c, event->data, event->size);
       else
         buffer_append (&m->body, event->data,
-                       event->size < ERROR_TEXT_MAX - m->body.size ? event->size
-                                                                   : ERROR_TEXT_MAX - m->body.size);
+                       event->size < BODY_TEXT_MAX - m->body.size ? event->size
+                                                                  : BODY_TEXT_MAX - m->body.size);
       break;
     case H2_EVENT_END:
       m->stream = 0;

@@ -296,6 +296,15 @@ fake_control_client (const FakeControl *conn)
 }
 
 bool
+fake_control_has_request (const FakeControl *conn)
+{
+  for (const Pending *pending = conn->pending; pending; pending = pending->next)
+    if (pending->complete)
+      return true;
+  return false;
+}
+
+bool
 fake_control_next (FakeControl *conn, FakeRequest *request)
 {
   for (Pending **link = &conn->pending; *link; link = &(*link)->next) {

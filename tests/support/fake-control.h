@@ -49,6 +49,7 @@ MachinePublic fake_control_client (const FakeControl *conn);
 bool fake_control_has_noise (const FakeControl *conn);
 
 /* The next complete request, or false. */
+bool fake_control_has_request (const FakeControl *conn);
 bool fake_control_next (FakeControl *conn, FakeRequest *request);
 void fake_request_clear (FakeRequest *request);
 

@@ -408,6 +408,18 @@ harness_take (Harness *h, const char *path)
   return request;
 }
 
+bool
+harness_has_request (Harness *h)
+{
+  harness_pump (h);
+  for (guint i = 0; i < h->connections->len; i++) {
+    HarnessConnection *connection = g_ptr_array_index (h->connections, i);
+    if (connection->server && fake_control_has_request (connection->server))
+      return true;
+  }
+  return false;
+}
+
 void
 harness_quiet (Harness *h)
 {

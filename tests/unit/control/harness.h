@@ -75,6 +75,7 @@ void harness_pump (Harness *h);
 /* The next request, which must be for PATH; harness_quiet asserts that there is none. */
 HarnessRequest harness_take (Harness *h, const char *path);
 void harness_quiet (Harness *h);
+bool harness_has_request (Harness *h);
 void harness_request_clear (HarnessRequest *request);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (HarnessRequest, harness_request_clear)
 

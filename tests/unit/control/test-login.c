@@ -1,0 +1,733 @@
+#include "harness.h"
+
+#include "netmap/register.h"
+
+#include <string.h>
+
+#define MS  USEC_PER_MSEC
+#define S   USEC_PER_SEC
+#define URL "http://127.0.0.1:3000"
+
+/* A session that has never been logged in. */
+static Harness *
+fresh (void)
+{
+  Harness *h = harness_new (URL);
+
+  h->tls = NET_REFUSE;
+  harness_start (h);
+  return h;
+}
+
+/* A profile with a key that the server knows. */
+static Harness *
+known (void)
+{
+  Harness *h = harness_new (URL);
+
+  h->tls = NET_REFUSE;
+  key_generate (&h->random.base, h->disk.node_key.bytes);
+  lock_key_generate (&h->random.base, &h->disk.lock_key);
+  key_public (h->server.key.bytes, h->disk.server_key.bytes);
+  return h;
+}
+
+typedef struct
+{
+  RegisterRequest request;
+  Arena arena;
+} Decoded;
+
+static Decoded
+decode (const HarnessRequest *request)
+{
+  Decoded decoded = {0};
+
+  g_assert_true (register_request_decode (request->body, strlen (request->body), &decoded.arena,
+                                          &decoded.request, NULL));
+  return decoded;
+}
+
+static char *
+node_key_of (const HarnessRequest *request)
+{
+  Decoded decoded = decode (request);
+  char text[KEY_TEXT_MAX];
+
+  key_format (KEY_NODE_PUBLIC, decoded.request.node_key.bytes, text);
+  arena_clear (&decoded.arena);
+  return g_strdup (text);
+}
+
+static const char *const urls[]
+    = {URL "/register/one", URL "/register/two", "https://elsewhere.example/three"};
+
+static char *
+must_visit (const char *url)
+{
+  return g_strdup_printf ("{\"AuthURL\":\"%s\"}", url);
+}
+
+static void
+reply_url (Harness *h, const HarnessRequest *request, const char *url)
+{
+  g_autofree char *body = must_visit (url);
+
+  harness_reply (h, request, 200, body);
+}
+
+/* --- The request --------------------------------------------------------------------------- */
+
+static void
+test_fields (void)
+{
+  static const char *always[] = {"\"Version\":131,",
+                                 "\"NodeKey\":\"nodekey:",
+                                 "\"OldNodeKey\":",
+                                 "\"NLKey\":\"nlpub:",
+                                 "\"Expiry\":\"0001-01-01T00:00:00Z\"",
+                                 "\"Followup\":\"\"",
+                                 "\"Hostinfo\":{",
+                                 "\"NodeKeySignature\":null"};
+  g_autoptr (Harness) h = fresh ();
+
+  harness_login (h, "hskey-auth-abc--TLfoo-bar", false);
+  g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
+  for (size_t i = 0; i < G_N_ELEMENTS (always); i++)
+    if (!strstr (request.body, always[i]))
+      g_error ("%s is missing in %s", always[i], request.body);
+  g_assert_nonnull (strstr (request.body, "\"AuthKey\":\"hskey-auth-abc\""));
+  g_assert_null (strstr (request.body, "Oauth2Token"));
+  g_assert_null (strstr (request.body, "foo"));
+  g_assert_cmpstr (request.request.method, ==, "POST");
+  g_assert_cmpstr (request.request.scheme, ==, "https");
+  g_assert_cmpstr (request.request.authority, ==, "127.0.0.1:3000");
+  g_autofree char *key = node_key_of (&request);
+  g_assert_cmpstr (request.request.hints[0], ==, key);
+  g_assert_null (request.request.hints[1]);
+}
+
+static void
+test_client_secret (void)
+{
+  g_autoptr (Harness) h = fresh ();
+
+  harness_login (h, "tskey-client-abc?ephemeral=true", false);
+  harness_quiet (h);
+  g_autofree char *log = harness_log (h);
+  g_assert_nonnull (strstr (log, "problem auth-key-invalid: "));
+}
+
+/* --- Ways in ------------------------------------------------------------------------------- */
+
+static void
+test_auth_key (void)
+{
+  g_autoptr (Harness) h = fresh ();
+
+  harness_assert_log (h, "state off\nstate needs-login\n");
+  harness_login (h, "key", false);
+  g_auto (HarnessRequest) map = harness_bring_up (h);
+  harness_assert_log (h, "state connecting\nregistered 7 hazel@burrow new-key\n"
+                         "state synchronising\nnetmap 0\nstate running online\n");
+  g_assert_false (key_zero (&h->disk.node_key));
+  g_assert_true (key_zero (&h->disk.pending_key));
+}
+
+static void
+test_saved_first (void)
+{
+  g_autoptr (Harness) h = fresh ();
+
+  h->hold_saves = true;
+  harness_login (h, "key", false);
+  harness_run (h, 10 * S);
+  harness_quiet (h);
+  h->hold_saves = false;
+  ControlEvent event = {.type = CONTROL_EVENT_SAVED, .saved = {h->held_save, true, NULL}};
+  harness_send (h, &event);
+  g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
+}
+
+static void
+test_disk_full (void)
+{
+  g_autoptr (Harness) h = fresh ();
+
+  h->fail_saves = true;
+  harness_login (h, "key", false);
+  harness_run (h, 7 * S);
+  harness_quiet (h);
+  harness_assert_log (h, "state off\nstate needs-login\nstate connecting\n"
+                         "problem disk-full retrying: no space left on device\n");
+  h->fail_saves = false;
+  harness_run (h, 5 * S);
+  g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
+  harness_assert_log (h, "problem : \n");
+}
+
+/* kill -9 between register and the first map: the same key again, and no auth key is needed. */
+static void
+test_killed (void)
+{
+  g_autoptr (Harness) h = fresh ();
+
+  harness_login (h, "one-shot", false);
+  g_auto (HarnessRequest) first = harness_take (h, "/machine/register");
+  g_autofree char *key = node_key_of (&first);
+  harness_restart (h);
+  g_auto (HarnessRequest) second = harness_take (h, "/machine/register");
+  g_autofree char *again = node_key_of (&second);
+  g_assert_cmpstr (key, ==, again);
+  g_assert_null (strstr (second.body, "AuthKey"));
+  harness_reply (h, &second, 200, harness_registered);
+  harness_restart (h);
+  g_auto (HarnessRequest) third = harness_take (h, "/machine/register");
+  g_autofree char *still = node_key_of (&third);
+  g_assert_cmpstr (key, ==, still);
+}
+
+static void
+test_followup (void)
+{
+  g_autoptr (Harness) h = fresh ();
+
+  harness_login (h, NULL, false);
+  g_auto (HarnessRequest) first = harness_take (h, "/machine/register");
+  g_autofree char *key = node_key_of (&first);
+  harness_log (h);
+  reply_url (h, &first, urls[0]);
+  harness_assert_log (h, "url " URL "/register/one by-user\nstate needs-login\n");
+  g_assert_cmpstr (h->disk.pending_url, ==, urls[0]);
+
+  g_auto (HarnessRequest) wait = harness_take (h, "/machine/register");
+  g_autofree char *same = node_key_of (&wait);
+  g_assert_cmpstr (key, ==, same);
+  g_assert_nonnull (strstr (wait.body, "\"Followup\":\"" URL "/register/one\""));
+  /* another page replaces the first one, and is not opened by itself */
+  reply_url (h, &wait, urls[1]);
+  harness_assert_log (h, "url " URL "/register/two\n");
+  g_auto (HarnessRequest) wait2 = harness_take (h, "/machine/register");
+  g_assert_nonnull (strstr (wait2.body, "\"Followup\":\"" URL "/register/two\""));
+  /* the same page at once: wait, but not in a circle */
+  reply_url (h, &wait2, urls[1]);
+  harness_quiet (h);
+  harness_run (h, 20 * MS);
+  g_auto (HarnessRequest) wait3 = harness_take (h, "/machine/register");
+  harness_assert_log (h, "");
+  harness_reply (h, &wait3, 200, harness_registered);
+  harness_assert_log (h, "url -\nregistered 7 hazel@burrow new-key\nstate synchronising\n");
+  g_assert_null (h->disk.pending_url);
+}
+
+static void
+test_followup_survives (void)
+{
+  g_autoptr (Harness) h = fresh ();
+
+  harness_login (h, NULL, false);
+  g_auto (HarnessRequest) first = harness_take (h, "/machine/register");
+  g_autofree char *key = node_key_of (&first);
+  reply_url (h, &first, urls[0]);
+  g_auto (HarnessRequest) wait = harness_take (h, "/machine/register");
+  /* the connection breaks: go on waiting with the same key and page */
+  ControlEvent event = {.type = CONTROL_EVENT_LINK, .link.major = true};
+  harness_send (h, &event);
+  g_auto (HarnessRequest) wait2 = harness_take (h, "/machine/register");
+  g_autofree char *same = node_key_of (&wait2);
+  g_assert_cmpstr (key, ==, same);
+  g_assert_nonnull (strstr (wait2.body, "/register/one"));
+  /* the daemon is killed: the same */
+  harness_restart (h);
+  harness_assert_log (h, "state off\nurl " URL "/register/one\nstate needs-login\n");
+  g_auto (HarnessRequest) wait3 = harness_take (h, "/machine/register");
+  g_autofree char *still = node_key_of (&wait3);
+  g_assert_cmpstr (key, ==, still);
+  g_assert_nonnull (strstr (wait3.body, "/register/one"));
+}
+
+static void
+test_followup_repeats (void)
+{
+  g_autoptr (Harness) h = fresh ();
+
+  harness_login (h, NULL, false);
+  g_auto (HarnessRequest) first = harness_take (h, "/machine/register");
+  reply_url (h, &first, urls[0]);
+  g_auto (HarnessRequest) wait = harness_take (h, "/machine/register");
+  harness_dials (h);
+  harness_run (h, 61 * S);
+  g_assert_cmpint (fake_control_next_reset (wait.server), ==, wait.request.stream);
+  g_auto (HarnessRequest) again = harness_take (h, "/machine/register");
+  harness_assert_dials (h, "");
+}
+
+static void
+test_new_login_wins (void)
+{
+  g_autoptr (Harness) h = fresh ();
+
+  harness_login (h, NULL, false);
+  g_auto (HarnessRequest) first = harness_take (h, "/machine/register");
+  reply_url (h, &first, urls[0]);
+  g_auto (HarnessRequest) wait = harness_take (h, "/machine/register");
+  harness_log (h);
+  harness_login (h, "key", false);
+  g_auto (HarnessRequest) second = harness_take (h, "/machine/register");
+  g_autofree char *old = node_key_of (&wait), *new = node_key_of (&second);
+  g_assert_cmpstr (old, !=, new);
+  /* the late answer to the first login changes nothing */
+  harness_reply (h, &wait, 200, harness_registered);
+  harness_assert_log (h, "url -\nstate connecting\n");
+  harness_reply (h, &second, 200, harness_registered);
+  harness_assert_log (h, "registered 7 hazel@burrow new-key\nstate synchronising\n");
+}
+
+static void
+test_cancel (void)
+{
+  g_autoptr (Harness) h = fresh ();
+
+  harness_login (h, NULL, false);
+  g_auto (HarnessRequest) first = harness_take (h, "/machine/register");
+  reply_url (h, &first, urls[0]);
+  g_auto (HarnessRequest) wait = harness_take (h, "/machine/register");
+  harness_log (h);
+  harness_event (h, CONTROL_EVENT_CANCEL_LOGIN);
+  harness_assert_log (h, "url -\n");
+  g_assert_true (key_zero (&h->disk.pending_key));
+  harness_run (h, 120 * S);
+  harness_quiet (h);
+}
+
+static void
+test_bad_urls (void)
+{
+  static const char *bad[] = {"javascript:alert(1)", "file:///etc/passwd", "ftp://x/y"};
+
+  for (size_t i = 0; i < G_N_ELEMENTS (bad); i++) {
+    g_autoptr (Harness) h = fresh ();
+    harness_login (h, NULL, false);
+    g_auto (HarnessRequest) first = harness_take (h, "/machine/register");
+    reply_url (h, &first, bad[i]);
+    g_autofree char *log = harness_log (h);
+    g_assert_null (strstr (log, "url "));
+    g_assert_nonnull (strstr (log, "problem login-denied retrying: "));
+  }
+}
+
+/* --- Answers ------------------------------------------------------------------------------- */
+
+/* Every two set fields of an answer: the one earlier in §9.2 decides. */
+static void
+test_precedence (void)
+{
+  static const struct
+  {
+    const char *json, *sign;
+  } fields[] = {
+      {"\"Error\":\"invalid authkey\"", "problem auth-key-invalid"},
+      {"\"NodeKeySignature\":\"AAAA\"", "problem lock-unsupported"},
+      {"\"NodeKeyExpired\":true", "a new key has expired"},
+      {"\"AuthURL\":\"" URL "/register/one\"", "url " URL "/register/one"},
+      {"\"MachineAuthorized\":true", "registered "},
+  };
+
+  for (size_t first = 0; first < G_N_ELEMENTS (fields); first++)
+    for (size_t second = first; second < G_N_ELEMENTS (fields); second++) {
+      g_autoptr (Harness) h = fresh ();
+      harness_login (h, "key", false);
+      g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
+      harness_log (h);
+      g_autofree char *body = g_strdup_printf ("{%s,%s}", fields[second].json, fields[first].json);
+      harness_reply (h, &request, 200, body);
+      g_autofree char *log = harness_log (h);
+      for (size_t i = 0; i < G_N_ELEMENTS (fields); i++)
+        if (!strstr (log, fields[i].sign) != (i != first))
+          g_error ("%s: %s", body, log);
+    }
+}
+
+static void
+test_rate_limit (void)
+{
+  static const struct
+  {
+    const char *header;
+    int64_t low, high;
+  } cases[] = {
+      {"7", 7, 7},
+      {NULL, 5, 10},
+      {"0", 5, 10},
+      {"-3", 5, 10},
+      {"3601", 5, 10},
+      {"3600", 3600, 3600},
+      {"soon", 5, 10},
+      /* the harness's clock shows 1790001000 */
+      {"Mon, 21 Sep 2026 14:30:09 GMT", 9, 9},
+      {"Mon, 21 Sep 2026 14:30:00 GMT", 5, 10},
+  };
+
+  for (size_t i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (Harness) h = fresh ();
+    harness_login (h, "key", false);
+    g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
+    fake_control_answer (request.server, request.request.stream, 429, cases[i].header, "slow", 4,
+                         true);
+    harness_pump (h);
+    harness_run (h, cases[i].low * S - 1);
+    harness_quiet (h);
+    harness_run (h, (cases[i].high - cases[i].low) * S + 1);
+    g_auto (HarnessRequest) again = harness_take (h, "/machine/register");
+  }
+}
+
+static void
+test_http_errors (void)
+{
+  static const struct
+  {
+    int status;
+    const char *body, *problem;
+  } cases[] = {
+      {500, "internal server error",
+       "server-unreachable retrying: register request: http 500: int"},
+      {400, "unsupported client version: x (12)",
+       "version-refused retrying: register request: htt"},
+      {404, "nothing", "not-a-control-server retrying: register request: http 404: nothing"},
+      {200, "not JSON", "not-a-control-server retrying: register request: "},
+  };
+
+  for (size_t i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (Harness) h = fresh ();
+    harness_login (h, "key", false);
+    g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
+    harness_reply (h, &request, cases[i].status, cases[i].body);
+    g_autofree char *log = harness_log (h);
+    if (!strstr (log, cases[i].problem))
+      g_error ("%s is not in %s", cases[i].problem, log);
+    harness_run (h, 20 * MS);
+    g_auto (HarnessRequest) again = harness_take (h, "/machine/register");
+  }
+}
+
+static void
+test_permanent (void)
+{
+  static const struct
+  {
+    const char *text, *problem;
+  } cases[] = {
+      {"invalid authkey", "auth-key-invalid"},
+      {"authkey already used", "auth-key-used"},
+      {"handling register with auth key: authkey expired", "auth-key-invalid"},
+      {"handling register with auth key: creating new node: requested tags [tag:srv] are invalid "
+       "or not permitted",
+       "login-denied"},
+      {"invalid key: API key does not exist", "auth-key-invalid"},
+      {"node key already in use by another machine", "login-denied"},
+      {"registration timed out", "login-expired"},
+  };
+
+  for (size_t i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (Harness) h = fresh ();
+    harness_login (h, "key", false);
+    g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
+    harness_log (h);
+    g_autofree char *body = g_strdup_printf ("{\"Error\":\"%s\"}", cases[i].text);
+    harness_reply (h, &request, 200, body);
+    g_autofree char *expected
+        = g_strdup_printf ("problem %s: %s\nstate needs-login\n", cases[i].problem, cases[i].text);
+    harness_assert_log (h, expected);
+    harness_run (h, 600 * S);
+    harness_quiet (h);
+    /* and a person may try again */
+    harness_login (h, "better", false);
+    g_auto (HarnessRequest) again = harness_take (h, "/machine/register");
+  }
+}
+
+static void
+test_unknown_error (void)
+{
+  g_autoptr (Harness) h = fresh ();
+
+  harness_login (h, "key", false);
+  g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
+  harness_log (h);
+  harness_reply (h, &request, 200, "{\"Error\":\"the moon is full\"}");
+  harness_assert_log (h, "problem login-denied retrying: the moon is full\n");
+  harness_run (h, 20 * MS);
+  g_auto (HarnessRequest) again = harness_take (h, "/machine/register");
+  harness_reply (h, &again, 200, harness_registered);
+  g_autofree char *log = harness_log (h);
+  g_assert_nonnull (strstr (log, "problem : \n"));
+}
+
+/* --- Refresh, expiry, rotation ------------------------------------------------------------- */
+
+static void
+test_refresh (void)
+{
+  g_autoptr (Harness) h = known ();
+
+  harness_start (h);
+  g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
+  Decoded decoded = decode (&request);
+  NodePublic key;
+  key_public (h->disk.node_key.bytes, key.bytes);
+  g_assert_true (key_same (&decoded.request.node_key, &key));
+  arena_clear (&decoded.arena);
+  harness_reply (h, &request, 200, harness_registered);
+  harness_assert_log (h, "state off\nstate connecting\nregistered 7 hazel@burrow\n"
+                         "state synchronising\n");
+}
+
+static void
+test_expired_at_start (void)
+{
+  g_autoptr (Harness) h = known ();
+  NodePublic old;
+
+  key_public (h->disk.node_key.bytes, old.bytes);
+  harness_start (h);
+  g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
+  harness_reply (h, &request, 200, "{\"NodeKeyExpired\":true}");
+  g_auto (HarnessRequest) second = harness_take (h, "/machine/register");
+  Decoded decoded = decode (&second);
+  g_assert_true (key_same (&decoded.request.old_node_key, &old));
+  g_assert_false (key_same (&decoded.request.node_key, &old));
+  arena_clear (&decoded.arena);
+  g_assert_nonnull (second.request.hints[1]);
+  reply_url (h, &second, urls[0]);
+  harness_assert_log (h, "state off\nstate connecting\nproblem key-expired: \nstate needs-login\n"
+                         "url " URL "/register/one\n");
+  g_auto (HarnessRequest) wait = harness_take (h, "/machine/register");
+  harness_reply (h, &wait, 200, harness_registered);
+  g_assert_true (key_same (&h->disk.old_node_key, &old));
+}
+
+static void
+test_rotation (void)
+{
+  g_autoptr (Harness) h = known ();
+  NodePublic old;
+
+  key_public (h->disk.node_key.bytes, old.bytes);
+  harness_start (h);
+  g_auto (HarnessRequest) map = harness_bring_up (h);
+  harness_log (h);
+  harness_login (h, NULL, true);
+  g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
+  reply_url (h, &request, urls[0]);
+  g_auto (HarnessRequest) wait = harness_take (h, "/machine/register");
+  /* the old key goes on until the new one is accepted */
+  harness_assert_log (h, "url " URL "/register/one by-user\n");
+  harness_map (h, &map, "{\"KeepAlive\":true}");
+  g_assert_cmpint (fake_control_next_reset (map.server), ==, 0);
+  harness_reply (h, &wait, 200, harness_registered);
+  harness_assert_log (h, "url -\nregistered 7 hazel@burrow new-key\nstate running\n");
+  g_assert_cmpint (fake_control_next_reset (map.server), ==, map.request.stream);
+  g_assert_true (key_same (&h->disk.old_node_key, &old));
+  g_auto (HarnessRequest) map2 = harness_take (h, "/machine/map");
+  g_auto (HarnessRequest) lite = harness_take (h, "/machine/map");
+  harness_open_map (h, &map2, harness_first_map);
+  harness_assert_log (h, "state running online\n");
+}
+
+static void
+test_bad_rotation (void)
+{
+  g_autoptr (Harness) h = known ();
+
+  harness_start (h);
+  g_auto (HarnessRequest) map = harness_bring_up (h);
+  harness_log (h);
+  harness_login (h, "bad", true);
+  g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
+  harness_reply (h, &request, 200, "{\"Error\":\"invalid authkey\"}");
+  harness_assert_log (h, "problem auth-key-invalid: invalid authkey\n");
+  g_assert_cmpint (fake_control_next_reset (map.server), ==, 0);
+  g_assert_true (key_zero (&h->disk.pending_key));
+}
+
+/* Lets time pass, with keep-alives on MAP, until the node asks whether it still exists. */
+static HarnessRequest
+await_refresh (Harness *h, const HarnessRequest *map)
+{
+  int64_t start = h->now;
+
+  harness_run (h, 119 * S);
+  harness_map (h, map, "{\"KeepAlive\":true}");
+  harness_run (h, 119 * S);
+  harness_quiet (h);
+  while (!harness_has_request (h) && h->now < start + 400 * S) {
+    harness_map (h, map, "{\"KeepAlive\":true}");
+    harness_run (h, 10 * S);
+  }
+  g_assert_cmpint (h->now - start, <=, 370 * S);
+  return harness_take (h, "/machine/register");
+}
+
+static void
+test_refresh_finds_removal (void)
+{
+  g_autoptr (Harness) h = known ();
+
+  harness_start (h);
+  g_auto (HarnessRequest) map = harness_bring_up (h);
+  harness_log (h);
+  g_auto (HarnessRequest) refresh = await_refresh (h, &map);
+  reply_url (h, &refresh, urls[0]);
+  harness_assert_log (h, "problem node-removed: \nstate needs-login\n");
+  harness_run (h, 600 * S);
+  harness_quiet (h);
+  harness_login (h, NULL, false);
+  g_auto (HarnessRequest) again = harness_take (h, "/machine/register");
+  g_assert_null (strstr (again.body, "register/one"));
+}
+
+static void
+test_refresh_refused (void)
+{
+  g_autoptr (Harness) h = known ();
+
+  harness_start (h);
+  g_auto (HarnessRequest) map = harness_bring_up (h);
+  harness_log (h);
+  g_auto (HarnessRequest) refresh = await_refresh (h, &map);
+  harness_reply (h, &refresh, 200, "{\"Error\":\"invalid authkey\"}");
+  harness_assert_log (h, "");
+}
+
+static void
+test_map_404 (void)
+{
+  g_autoptr (Harness) h = known ();
+
+  harness_start (h);
+  g_auto (HarnessRequest) reg = harness_take (h, "/machine/register");
+  harness_reply (h, &reg, 200, harness_registered);
+  g_auto (HarnessRequest) map = harness_take (h, "/machine/map");
+  harness_log (h);
+  harness_reply (h, &map, 404, "node not found\n");
+  harness_run (h, 20 * MS);
+  g_auto (HarnessRequest) again = harness_take (h, "/machine/register");
+  g_assert_null (strstr (again.body, "AuthKey"));
+  reply_url (h, &again, urls[0]);
+  harness_assert_log (h, "state connecting\nproblem node-removed: \nstate needs-login\n");
+  harness_run (h, 600 * S);
+  harness_quiet (h);
+}
+
+static void
+test_map_404_twice (void)
+{
+  g_autoptr (Harness) h = known ();
+
+  harness_start (h);
+  for (int i = 0; i < 2; i++) {
+    g_auto (HarnessRequest) reg = harness_take (h, "/machine/register");
+    harness_reply (h, &reg, 200, harness_registered);
+    g_auto (HarnessRequest) map = harness_take (h, "/machine/map");
+    harness_reply (h, &map, 404, "node not found\n");
+    harness_run (h, 50 * MS);
+  }
+  harness_run (h, 600 * S);
+  harness_quiet (h);
+  g_autofree char *log = harness_log (h);
+  g_assert_true (g_str_has_suffix (log, "problem node-removed: \nstate needs-login\n"));
+}
+
+/* --- Logout -------------------------------------------------------------------------------- */
+
+static void
+test_logout (void)
+{
+  g_autoptr (Harness) h = known ();
+
+  harness_start (h);
+  g_auto (HarnessRequest) map = harness_bring_up (h);
+  g_autofree char *key = NULL;
+  harness_log (h);
+  harness_event (h, CONTROL_EVENT_LOGOUT);
+  g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
+  g_assert_nonnull (strstr (request.body, "\"Expiry\":\"1970-01-01T00:02:03Z\""));
+  harness_reply (h, &request, 200, "{\"NodeKeyExpired\":true,\"MachineAuthorized\":true}");
+  harness_assert_log (h, "state running\nlogged-out told\nstate off\n");
+  g_assert_true (key_zero (&h->disk.node_key) && key_zero (&h->disk.old_node_key)
+                 && key_zero (&h->disk.lock_key));
+  g_assert_false (key_zero (&h->disk.server_key));
+  g_assert_null (control_netmap (h->control));
+  g_assert_cmpuint (h->connections->len, ==, 0);
+}
+
+static void
+test_logout_alone (void)
+{
+  g_autoptr (Harness) h = known ();
+
+  h->plain = NET_HANG;
+  harness_start (h);
+  harness_log (h);
+  harness_event (h, CONTROL_EVENT_LOGOUT);
+  harness_run (h, 4 * S);
+  g_assert_false (key_zero (&h->disk.node_key));
+  harness_run (h, 2 * S);
+  harness_assert_log (h, "logged-out\nstate off\n");
+  g_assert_true (key_zero (&h->disk.node_key));
+}
+
+static void
+test_pause (void)
+{
+  g_autoptr (Harness) h = known ();
+
+  harness_start (h);
+  g_auto (HarnessRequest) map = harness_bring_up (h);
+  harness_log (h);
+  harness_event (h, CONTROL_EVENT_PAUSE);
+  harness_assert_log (h, "state off\n");
+  g_assert_cmpuint (h->connections->len, ==, 0);
+  g_assert_nonnull (control_netmap (h->control));
+  harness_run (h, 3600 * S);
+  harness_event (h, CONTROL_EVENT_RESUME);
+  g_auto (HarnessRequest) again = harness_take (h, "/machine/register");
+  harness_assert_log (h, "state running\n");
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/control/login/sends-the-fields-that-must-be-there", test_fields);
+  g_test_add_func ("/control/login/never-sends-a-client-secret", test_client_secret);
+  g_test_add_func ("/control/login/registers-with-an-auth-key", test_auth_key);
+  g_test_add_func ("/control/login/saves-a-new-key-before-sending-it", test_saved_first);
+  g_test_add_func ("/control/login/waits-while-the-disk-is-full", test_disk_full);
+  g_test_add_func ("/control/login/uses-the-same-key-after-a-kill", test_killed);
+  g_test_add_func ("/control/login/followup-repeats-key-and-page", test_followup);
+  g_test_add_func ("/control/login/followup-survives-reconnect-and-restart",
+                   test_followup_survives);
+  g_test_add_func ("/control/login/followup-is-asked-again-every-minute", test_followup_repeats);
+  g_test_add_func ("/control/login/a-new-login-wins-over-a-late-answer", test_new_login_wins);
+  g_test_add_func ("/control/login/can-be-cancelled", test_cancel);
+  g_test_add_func ("/control/login/refuses-pages-that-are-none", test_bad_urls);
+  g_test_add_func ("/control/login/answers-have-a-precedence", test_precedence);
+  g_test_add_func ("/control/login/honours-retry-after", test_rate_limit);
+  g_test_add_func ("/control/login/retries-http-errors-and-says-why", test_http_errors);
+  g_test_add_func ("/control/login/stops-at-permanent-errors", test_permanent);
+  g_test_add_func ("/control/login/retries-unknown-errors", test_unknown_error);
+  g_test_add_func ("/control/login/refreshes-with-the-profiles-key", test_refresh);
+  g_test_add_func ("/control/login/an-expired-key-is-replaced-once", test_expired_at_start);
+  g_test_add_func ("/control/login/rotation-does-not-interrupt", test_rotation);
+  g_test_add_func ("/control/login/a-bad-key-does-not-log-out", test_bad_rotation);
+  g_test_add_func ("/control/login/refresh-finds-out-removal", test_refresh_finds_removal);
+  g_test_add_func ("/control/login/a-refused-refresh-changes-nothing", test_refresh_refused);
+  g_test_add_func ("/control/login/404-on-map-leads-to-one-registration", test_map_404);
+  g_test_add_func ("/control/login/404-again-means-removed", test_map_404_twice);
+  g_test_add_func ("/control/logout/tells-the-server-and-forgets-the-keys", test_logout);
+  g_test_add_func ("/control/logout/gives-up-telling-after-5-s", test_logout_alone);
+  g_test_add_func ("/control/login/pause-lets-go-and-keeps-the-map", test_pause);
+  return g_test_run ();
+}
