@@ -21,9 +21,23 @@ call_free (Call *call)
   g_free (call);
 }
 
+/* What a call changed is announced before its answer, so that a client that waited for the answer
+ * has seen it. */
+static void
+announce_first (Call *call)
+{
+  g_dbus_interface_skeleton_flush (G_DBUS_INTERFACE_SKELETON (call->service->manager));
+  GHashTableIter iter;
+  SessionObject *object;
+  g_hash_table_iter_init (&iter, call->service->sessions);
+  while (g_hash_table_iter_next (&iter, NULL, (void **)&object))
+    g_dbus_interface_skeleton_flush (G_DBUS_INTERFACE_SKELETON (object->bus_session));
+}
+
 void
 call_return (Call *call, GVariant *value)
 {
+  announce_first (call);
   g_dbus_method_invocation_return_value (call->invocation, value);
   call_free (call);
 }
@@ -40,6 +54,7 @@ call_return_fd (Call *call, int fd)
 void
 call_fail_error (Call *call, GError *error)
 {
+  announce_first (call);
   g_dbus_method_invocation_take_error (call->invocation, bus_error_from (error));
   call_free (call);
 }

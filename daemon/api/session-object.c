@@ -158,9 +158,22 @@ feed_wish (Call *call, SessionEventType type)
   call_return (call, NULL);
 }
 
+/* False after the call was answered: nothing can be done with a session whose file is refused. */
+static bool
+require_usable (Call *call)
+{
+  Session *s = call->object->session;
+  if (!session_is_refused (s))
+    return true;
+  call_fail (call, BUS_ERROR_WRONG_STATE, "%s", session_problem (s)->text);
+  return false;
+}
+
 static bool
 require_active (Call *call)
 {
+  if (!require_usable (call))
+    return false;
   if (session_is_active (call->object->session))
     return true;
   call_fail (call, BUS_ERROR_WRONG_STATE, "another session is active");
@@ -170,20 +183,15 @@ require_active (Call *call)
 static void
 connect_session (Call *call)
 {
-  if (!require_active (call))
-    return;
-  const Profile *profile = session_profile (call->object->session);
-  if (profile->preferences.logged_out && !session_login_url (call->object->session, NULL)
-      && session_state (call->object->session) == SESSION_NEEDS_LOGIN)
-    call_fail (call, BUS_ERROR_NEEDS_LOGIN, "this session is signed out");
-  else
+  if (require_active (call))
     feed_wish (call, SESSION_EVENT_CONNECT);
 }
 
 static void
 disconnect_session (Call *call)
 {
-  feed_wish (call, SESSION_EVENT_DISCONNECT);
+  if (require_usable (call))
+    feed_wish (call, SESSION_EVENT_DISCONNECT);
 }
 
 static void
@@ -246,12 +254,15 @@ cancel_login (Call *call)
 static void
 logout (Call *call)
 {
-  feed_wish (call, SESSION_EVENT_LOGOUT);
+  if (require_usable (call))
+    feed_wish (call, SESSION_EVENT_LOGOUT);
 }
 
 static void
 set_preferences (Call *call)
 {
+  if (!require_usable (call))
+    return;
   Session *s = call->object->session;
   g_autoptr (GVariant) changes = NULL;
   g_variant_get (call->params, "(@a{sv})", &changes);

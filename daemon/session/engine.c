@@ -262,6 +262,10 @@ static void
 take_up (Engine *e, Session *s)
 {
   const char *problem = e->machine_key_problem;
+  if (session_is_refused (s)) {
+    e->active = s; /* shows its problem and does nothing */
+    return;
+  }
   tell_link (e, s, false, false);
   e->active = s;
   if (!problem)
@@ -437,7 +441,7 @@ choose_active (Engine *e)
   Session *s = *id ? engine_session (e, id) : NULL;
   if (!s && e->sessions->len == 1)
     s = g_ptr_array_index (e->sessions, 0);
-  return s && !session_is_refused (s) ? s : NULL;
+  return s;
 }
 
 bool

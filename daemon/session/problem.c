@@ -86,7 +86,7 @@ problem_set (Problem *problem, ProblemCode code, const char *text, bool retrying
   if (problem->code == code && problem->retrying == retrying && strcmp (problem->text, text) == 0)
     return false;
   if (problem->code != code)
-    problem->since_s = now_s;
+    problem->since_s = now_s > problem->last_s ? now_s : problem->last_s + 1;
   problem->code = code;
   problem->retrying = retrying;
   g_free (problem->text);
@@ -97,6 +97,8 @@ problem_set (Problem *problem, ProblemCode code, const char *text, bool retrying
 void
 problem_clear (Problem *problem)
 {
+  int64_t last_s = problem->code != PROBLEM_NONE ? problem->since_s : problem->last_s;
   g_free (problem->text);
   memset (problem, 0, sizeof *problem);
+  problem->last_s = last_s;
 }

@@ -36,7 +36,8 @@ typedef struct
   ProblemCode code;
   char *text;      /* the server's own words, or what was tried; never NULL once set */
   bool retrying;   /* Warren goes on by itself */
-  int64_t since_s; /* Unix time */
+  int64_t since_s; /* Unix time; a later problem always has a later one */
+  int64_t last_s;  /* since_s of the one before */
 } Problem;
 
 /* "server-unreachable"; "" for none. */

@@ -575,6 +575,8 @@ session_input (Session *s, const SessionEvent *event, int64_t now_us)
 {
   s->now_us = now_us;
   s->wall = event->wall;
+  if (s->refused)
+    return; /* what cannot be read is not overwritten either */
   if (s->peers_taken)
     g_array_set_size (s->changed_peers, 0);
   s->peers_taken = false;
