@@ -497,7 +497,8 @@ post_sockets (Net *net, Sockets *sockets)
 
   for (unsigned i = 0; i < net->shared->n_workers; i++)
     net_order (net, i, &order);
-  net->sockets_pending += net->shared->n_workers;
+  /* Answers about earlier ones do not count any more. */
+  net->sockets_pending = net->shared->n_workers;
 }
 
 static void

@@ -2,6 +2,8 @@
  */
 #include "tunnel/net.h"
 
+#include "base/log.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -25,7 +27,12 @@ static void
 tell_main (Net *net, const Relay *r, bool connected, const char *text)
 {
   TunnelEvent event = {.type = TUNNEL_EVENT_RELAY};
+  char region[8];
 
+  snprintf (region, sizeof region, "%u", r->region);
+  log_field (LOG_LEVEL_DEBUG, "tunnel", "REGION", region, "relay %s%s: %s%s%s", region,
+             r->home ? " (home)" : "", connected ? "connected" : "not connected",
+             text != NULL && text[0] != 0 ? ": " : "", text != NULL ? text : "");
   event.relay.region = r->region;
   event.relay.home = r->home;
   event.relay.connected = connected;
