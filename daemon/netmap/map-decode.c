@@ -10,11 +10,12 @@
 #define MEMBERS(X)                                                                                 \
   X (Peers)                                                                                        \
   X (PeersChanged)                                                                                 \
-  X (PeersChangedPatch) X (UserProfiles) X (PacketFilter) X (PacketFilters) X (KeepAlive)          \
-      X (PingRequest) X (PopBrowserURL) X (ControlTime) X (ControlDialPlan) X (Debug)              \
-          X (MapSessionHandle) X (Seq) X (Node) X (DERPMap) X (PeersRemoved) X (PeerSeenChange)    \
-              X (OnlineChange) X (DNSConfig) X (Domain) X (CollectServices) X (Health)             \
-                  X (DisplayMessages) X (SSHPolicy) X (TKAInfo)
+  X (PeersChangedPatch)                                                                            \
+  X (UserProfiles) X (PacketFilter) X (PacketFilters) X (KeepAlive) X (PingRequest)                \
+      X (PopBrowserURL) X (ControlTime) X (ControlDialPlan) X (Debug) X (MapSessionHandle) X (Seq) \
+          X (Node) X (DERPMap) X (PeersRemoved) X (PeerSeenChange) X (OnlineChange) X (DNSConfig)  \
+              X (Domain) X (CollectServices) X (Health) X (DisplayMessages) X (SSHPolicy)          \
+                  X (TKAInfo)
 
 typedef enum
 {

@@ -80,8 +80,7 @@ index_expiry (Edit *e, const Node *node, bool add)
 static void
 put_peer (Edit *e, Node *node)
 {
-  const uint32_t identity
-      = NODE_CHANGED_KEY | NODE_CHANGED_ADDRESSES | NODE_CHANGED_OTHER;
+  const uint32_t identity = NODE_CHANGED_KEY | NODE_CHANGED_ADDRESSES | NODE_CHANGED_OTHER;
   const Node *found = netmap_peer (e->own, node->id);
   uint32_t changed = found ? node_diff (found, node) : UINT32_MAX;
 
@@ -301,6 +300,8 @@ set_self (Edit *e, const Node *node)
   Node draft = *node;
 
   draft.expired = node->expired || is_past (node->key_expiry, e->control_now);
+  if (e->own->self && node_diff (e->own->self, &draft) == 0)
+    return;
   node_unref (e->own->self);
   e->own->self = draft.expired == node->expired ? node_ref (node) : node_pack (&draft);
   netmap_derive_suffix (e->own);

@@ -254,7 +254,7 @@ netmap_peer (const Netmap *map, NodeId id)
 }
 
 const Node *
-netmap_peer_by_key (const Netmap *map, const NodePublic *key)
+netmap_next_peer_with_key (const Netmap *map, const NodePublic *key, NodeId after)
 {
   uint64_t hash = netmap_hash (key->bytes, sizeof key->bytes);
   SharedMapIter iter = shared_map_seek (map->by_key, hash);
@@ -262,10 +262,16 @@ netmap_peer_by_key (const Netmap *map, const NodePublic *key)
 
   while (shared_map_next (&iter, &entry) && entry.key == hash) {
     const Node *node = netmap_peer (map, (NodeId)entry.value);
-    if (node && memcmp (&node->key, key, sizeof *key) == 0)
+    if (node && node->id > after && memcmp (&node->key, key, sizeof *key) == 0)
       return node;
   }
   return NULL;
+}
+
+const Node *
+netmap_peer_by_key (const Netmap *map, const NodePublic *key)
+{
+  return netmap_next_peer_with_key (map, key, 0);
 }
 
 const Node *

@@ -50,6 +50,8 @@ typedef struct
   bool disabled;
 } LockInfo;
 
+#define NETMAP_NAME_MAX 256 /* longest display name and its NUL */
+
 typedef struct Netmap Netmap;
 
 Netmap *netmap_ref (const Netmap *map);
@@ -75,6 +77,8 @@ const Node *netmap_iter_next (NetmapIter *iter);
  * by_id, by_key and by_stable_id find peers only. */
 const Node *netmap_peer (const Netmap *map, NodeId id);
 const Node *netmap_peer_by_key (const Netmap *map, const NodePublic *key);
+/* The peer with KEY that has the smallest id above AFTER. */
+const Node *netmap_next_peer_with_key (const Netmap *map, const NodePublic *key, NodeId after);
 const Node *netmap_peer_by_stable_id (const Netmap *map, const char *stable_id);
 const Node *netmap_node_by_address (const Netmap *map, const IpAddr *addr);
 
