@@ -118,6 +118,8 @@ net_ping (Net *net, const Command *command)
   } else if (p->type != TUNNEL_PING_DISCO) {
     send_inner (net, p, peer);
   } else {
+    /* Asking for the path is using it: status shows the peer as active, as official nodes do. */
+    atomic_store_explicit (&peer->last_send_us, net->now_us, memory_order_relaxed);
     event.ping.id = (uint32_t)(p - net->pings);
     event.ping.peer = command->ping.peer;
     event.ping.size = command->ping.size;
