@@ -28,8 +28,8 @@ typedef struct
   uint64_t calm_answers;
   uint64_t direct; /* requests of calm pairs that could be and were direct */
   uint64_t could_be_direct;
-  int64_t longest_stall_us;  /* of a calm flow */
-  int64_t slowest_direct_us; /* from calm to direct */
+  int64_t longest_stall_us;   /* of a calm flow */
+  int64_t longest_without_us; /* that a calm pair was not direct and could be */
 } SimFlowStats;
 
 const SimFlowStats *sim_flows_stats (const Sim *sim);

@@ -42,9 +42,9 @@ print_sums (const Sim *sim, double seconds)
            f->flows, f->answers, f->requests,
            100.0 * (double)f->calm_answers / (double)MAX (f->calm_requests, 1),
            100.0 * (double)f->direct / (double)MAX (f->could_be_direct, 1));
-  g_print ("# longest stall while calm %.1f s, slowest upgrade %.1f s after calm; wake-ups "
+  g_print ("# longest stall while calm %.1f s, longest without direct path %.1f s; wake-ups "
            "%" G_GUINT64_FORMAT ", of quiet nodes %" G_GUINT64_FORMAT "\n",
-           (double)f->longest_stall_us / USEC_PER_SEC, (double)f->slowest_direct_us / USEC_PER_SEC,
+           (double)f->longest_stall_us / USEC_PER_SEC, (double)f->longest_without_us / USEC_PER_SEC,
            wake_ups, quiet);
 }
 

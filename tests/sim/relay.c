@@ -57,6 +57,7 @@ struct SimRelay
   DerpPublic public_key;
   SeededRandom random;
   GArray *streams; /* of SimStream *; of all relays, in relay 0 */
+  GArray *live;    /* numbers of streams of this relay that have not ended, oldest first */
 };
 
 static GArray *
@@ -84,6 +85,7 @@ sim_relay_new (Sim *sim, unsigned i)
   seeded_random_init (&relay->random, sim->options.seed ^ (0xde00 + i));
   key_generate (&relay->random.base, relay->private_key);
   key_public (relay->private_key, relay->public_key.bytes);
+  relay->live = g_array_new (FALSE, FALSE, sizeof (uint32_t));
   if (i == 0)
     relay->streams = g_array_new (FALSE, FALSE, sizeof (SimStream *));
   sim_plan (sim, SIM_RELAY_TICK, i, 0, KEEP_ALIVE_US);
@@ -91,11 +93,25 @@ sim_relay_new (Sim *sim, unsigned i)
 }
 
 static void
-stream_release (SimStream *stream)
+stream_free_buffers (SimStream *stream)
 {
   buffer_free (&stream->in);
   buffer_free (&stream->held);
+}
+
+static void
+stream_release (Sim *sim, uint32_t id)
+{
+  SimStream *stream = stream_get (sim, id);
+  GArray *live = sim->relays[stream->relay]->live;
+
+  stream_free_buffers (stream);
   stream->state = STREAM_ENDED;
+  for (guint i = 0; i < live->len; i++)
+    if (g_array_index (live, uint32_t, i) == id) {
+      g_array_remove_index (live, i);
+      return;
+    }
 }
 
 void
@@ -104,11 +120,12 @@ sim_relay_free (SimRelay *relay)
   if (relay->streams) {
     for (guint i = 0; i < relay->streams->len; i++) {
       SimStream *stream = g_array_index (relay->streams, SimStream *, i);
-      stream_release (stream);
+      stream_free_buffers (stream);
       g_free (stream);
     }
     g_array_unref (relay->streams);
   }
+  g_array_unref (relay->live);
   g_free (relay);
 }
 
@@ -191,6 +208,7 @@ sim_stream_dial (Sim *sim, SimNode *node, unsigned i)
   stream->generation = sim_node_generation (node);
   stream->site = sim_node_site (node);
   g_array_append_val (streams (sim), stream);
+  g_array_append_val (sim->relays[i]->live, id);
   int64_t delay_us = sim_relay_delay_us (sim->relays[i], stream->site);
   sim_plan (sim, SIM_STREAM_OPEN, id, 0, 2 * DIAL_ROUND_TRIPS * delay_us);
   return id;
@@ -214,13 +232,17 @@ sim_stream_close (Sim *sim, uint32_t id)
   }
 }
 
+/* The newest stream of the node with KEY, or UINT32_MAX. */
 static uint32_t
 active_stream (const Sim *sim, unsigned relay, const NodePublic *key)
 {
-  for (guint i = streams (sim)->len; i > 0; i--) {
-    const SimStream *stream = stream_get (sim, i - 1);
-    if (stream->state == STREAM_UP && stream->relay == relay && key_same (&stream->key, key))
-      return i - 1;
+  const GArray *live = sim->relays[relay]->live;
+
+  for (guint i = live->len; i > 0; i--) {
+    uint32_t id = g_array_index (live, uint32_t, i - 1);
+    const SimStream *stream = stream_get (sim, id);
+    if (stream->state == STREAM_UP && memcmp (stream->key.bytes, key->bytes, KEY_SIZE) == 0)
+      return id;
   }
   return UINT32_MAX;
 }
@@ -233,17 +255,18 @@ relay_drops (Sim *sim, uint32_t id)
   uint8_t frame[DERP_PEER_GONE_SIZE];
   bool was_up = stream->state == STREAM_UP;
 
-  stream_release (stream);
+  stream_release (sim, id);
   if (!was_up || active_stream (sim, stream->relay, &stream->key) != UINT32_MAX)
     return;
   derp_peer_gone_encode (&stream->key, DERP_GONE_DISCONNECTED, frame);
-  for (guint i = 0; i < streams (sim)->len; i++) {
-    SimStream *other = stream_get (sim, i);
+  const GArray *live = sim->relays[stream->relay]->live;
+  for (guint i = 0; i < live->len; i++) {
+    uint32_t other_id = g_array_index (live, uint32_t, i);
+    SimStream *other = stream_get (sim, other_id);
     uint64_t bit = UINT64_C (1) << stream->node % 64;
-    if (other->state == STREAM_UP && other->relay == stream->relay
-        && other->heard_from[stream->node / 64] & bit) {
+    if (other->state == STREAM_UP && other->heard_from[stream->node / 64] & bit) {
       other->heard_from[stream->node / 64] &= ~bit;
-      stream_plan (sim, i, SIM_STREAM_DOWN, frame, sizeof frame);
+      stream_plan (sim, other_id, SIM_STREAM_DOWN, frame, sizeof frame);
     }
   }
 }
@@ -395,11 +418,14 @@ stream_open (Sim *sim, uint32_t id)
   SimNode *node = stream_node (sim, stream);
 
   if (!node || stream->state == STREAM_ENDED) {
-    stream_release (stream);
+    stream_release (sim, id);
     return;
   }
   bool ok = relay->up && sim_node_site (node) == stream->site && !sim_node_suspended (node);
-  stream->state = ok ? STREAM_HTTP : STREAM_ENDED;
+  if (ok)
+    stream->state = STREAM_HTTP;
+  else
+    stream_release (sim, id);
   stream->fast_start = id % 4 != 0;
   sim_node_stream_open (node, id, ok, stream->fast_start);
 }
@@ -440,9 +466,11 @@ relay_tick (Sim *sim, unsigned i)
   uint8_t frame[DERP_HEADER_SIZE];
 
   derp_header_encode (DERP_KEEP_ALIVE, 0, frame);
-  for (guint id = 0; id < streams (sim)->len; id++) {
+  const GArray *live = sim->relays[i]->live;
+  for (guint n = live->len; n > 0; n--) {
+    uint32_t id = g_array_index (live, uint32_t, n - 1);
     SimStream *stream = stream_get (sim, id);
-    if (stream->relay != i || stream->state != STREAM_UP)
+    if (stream->state != STREAM_UP)
       continue;
     if (stream->unreachable_us && sim->now_us - stream->unreachable_us > UNREACHABLE_US)
       relay_drops (sim, id);
@@ -461,12 +489,12 @@ relay_set_up (Sim *sim, unsigned i, bool up)
     return;
   relay->up = up;
   relay->changed_us = sim->now_us;
-  for (guint id = 0; id < streams (sim)->len && !up; id++) {
-    SimStream *stream = stream_get (sim, id);
-    if (stream->relay != i || stream->state == STREAM_ENDED || stream->state == STREAM_DIALING)
+  for (guint n = up ? 0 : relay->live->len; n > 0; n--) {
+    uint32_t id = g_array_index (relay->live, uint32_t, n - 1);
+    if (stream_get (sim, id)->state == STREAM_DIALING)
       continue;
     stream_plan (sim, id, SIM_STREAM_END_DOWN, NULL, 0);
-    stream_release (stream);
+    stream_release (sim, id);
   }
 }
 
@@ -510,7 +538,8 @@ sim_streams_held (const Sim *sim)
 {
   size_t held = 0;
 
-  for (guint i = 0; i < streams (sim)->len; i++)
-    held += stream_get (sim, i)->held.size;
+  for (unsigned i = 0; i < SIM_RELAYS; i++)
+    for (guint n = 0; n < sim->relays[i]->live->len; n++)
+      held += stream_get (sim, g_array_index (sim->relays[i]->live, uint32_t, n))->held.size;
   return held;
 }

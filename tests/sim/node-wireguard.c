@@ -1,0 +1,102 @@
+#include "node-internal.h"
+
+#include "flows.h"
+#include "network.h"
+
+#include <string.h>
+
+static void
+send_on (SimNode *node, const NodePublic *peer, const IpPort *udp, uint16_t region,
+         const uint8_t *bytes, size_t size)
+{
+  if (udp->addr.family != 0)
+    sim_network_send (node->sim, node, node->port, udp, bytes, size);
+  if (region != 0)
+    node_relay_send (node, region, peer, bytes, size);
+}
+
+static void
+on_send (void *data, const NodePublic *key, const WgSource *source, const uint8_t *bytes,
+         size_t size)
+{
+  SimNode *node = data;
+
+  if (!key) {
+    bool relayed = source->kind == WG_SOURCE_DERP;
+    send_on (node, &source->derp_key, relayed ? &(IpPort){0} : &source->addr,
+             relayed ? source->region : 0, bytes, size);
+    return;
+  }
+  PeerState *peer = &node->peers[node_peer_index (node, key)];
+  if (!peer->sent_noted_us || node_now (node) - peer->sent_noted_us >= PATH_ACTIVITY_US) {
+    PathEvent event = {.type = PATH_EVENT_SENT};
+    peer->sent_noted_us = node_now (node);
+    event.sent.peer = *key;
+    node_feed_path (node, &event);
+  }
+  PathDestination to = peer->destination;
+  if (!peer->published && !path_destination (node->path, key, &to))
+    return;
+  send_on (node, key, &to.udp, to.region, bytes, size);
+}
+
+static void
+note_received (SimNode *node, const NodePublic *key, const WgSource *source)
+{
+  PeerState *peer = &node->peers[node_peer_index (node, key)];
+  IpPort from = source->kind == WG_SOURCE_UDP ? source->addr : (IpPort){0};
+  PathEvent event = {.type = PATH_EVENT_RECEIVED};
+
+  if (peer->received_noted_us && ip_port_equal (&peer->received_from, &from)
+      && node_now (node) - peer->received_noted_us < PATH_ACTIVITY_US)
+    return;
+  peer->received_noted_us = node_now (node);
+  peer->received_from = from;
+  event.received.peer = *key;
+  event.received.source = from;
+  node_feed_path (node, &event);
+}
+
+static void
+on_notice (void *data, WgHostNotice notice, const NodePublic *key, const WgSource *source)
+{
+  SimNode *node = data;
+  PathEvent event = {.type = PATH_EVENT_NO_ANSWER};
+
+  switch (notice) {
+    case WG_HOST_AUTHENTIC:
+      note_received (node, key, source);
+      break;
+    case WG_HOST_RETRY:
+    case WG_HOST_PATH_SUSPECT:
+      event.no_answer.peer = *key;
+      node_feed_path (node, &event);
+      break;
+    case WG_HOST_GIVE_UP:
+    case WG_HOST_ESTABLISHED:
+      break;
+  }
+}
+
+static void
+on_receive (void *data, const NodePublic *key, const uint8_t *packet, size_t size)
+{
+  SimNode *node = data;
+
+  sim_flows_packet (node->sim, node, node_peer_index (node, key), packet, size);
+}
+
+static void
+on_save (void *data, const uint8_t timestamp[WG_TIMESTAMP_SIZE])
+{
+  SimNode *node = data;
+
+  memcpy (node->timestamp, timestamp, WG_TIMESTAMP_SIZE);
+}
+
+const WgHostCallbacks node_wireguard_callbacks = {
+    .send = on_send,
+    .receive = on_receive,
+    .notice = on_notice,
+    .save_timestamp = on_save,
+};
