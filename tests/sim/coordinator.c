@@ -10,7 +10,8 @@
 struct SimCoordinator
 {
   bool up;
-  int64_t changed_us;
+  int64_t down_us;
+  int64_t up_us;
   SimNodeRecord records[SIM_MAX_NODES]; /* as last announced while it was up */
   DerpMap map;
   DerpRegion regions[SIM_RELAYS];
@@ -102,7 +103,7 @@ set_up (Sim *sim, bool up)
   if (sim->coordinator->up == up)
     return;
   sim->coordinator->up = up;
-  sim->coordinator->changed_us = sim->now_us;
+  *(up ? &sim->coordinator->up_us : &sim->coordinator->down_us) = sim->now_us;
   for (uint32_t i = 0; i < sim->options.n_nodes; i++) {
     if (!up) {
       sim_node_control (sim->nodes[i], false, NULL);
@@ -135,14 +136,20 @@ sim_coordinator_event (Sim *sim, const SimEvent *event)
   }
 }
 
-int64_t
-sim_coordinator_changed_us (const Sim *sim)
-{
-  return sim->coordinator->changed_us;
-}
-
 bool
 sim_coordinator_is_up (const Sim *sim)
 {
   return sim->coordinator->up;
+}
+
+int64_t
+sim_coordinator_down_us (const Sim *sim)
+{
+  return sim->coordinator->down_us;
+}
+
+int64_t
+sim_coordinator_up_us (const Sim *sim)
+{
+  return sim->coordinator->up_us;
 }

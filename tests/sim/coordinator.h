@@ -15,6 +15,8 @@ void sim_coordinator_changed (Sim *sim, SimNode *node);
 
 void sim_coordinator_event (Sim *sim, const SimEvent *event);
 
-/* When it last went away or came back; up or not. */
-int64_t sim_coordinator_changed_us (const Sim *sim);
 bool sim_coordinator_is_up (const Sim *sim);
+
+/* When it last went away and came back; 0: never. */
+int64_t sim_coordinator_down_us (const Sim *sim);
+int64_t sim_coordinator_up_us (const Sim *sim);

@@ -10,8 +10,10 @@
 
 #define MAX_FLOWS        80
 #define QUIET_SHARE      6 /* one node in so many never talks */
-#define CALM_AFTER_US    (30 * USEC_PER_SEC)
-#define STALL_US         (15 * USEC_PER_SEC)
+#define CALM_AFTER_US    (20 * USEC_PER_SEC)
+#define REHOME_US        (40 * USEC_PER_SEC) /* a relay went: until all have a new home */
+#define TOLD_WITHIN_US   (10 * USEC_PER_SEC) /* news reach everybody */
+#define STALL_US         (10 * USEC_PER_SEC)
 #define DIRECT_WITHIN_US (35 * USEC_PER_SEC)
 #define OFTEN_US         (2 * USEC_PER_SEC) /* flows at least so frequent keep a path warm */
 #define HEADER_SIZE      20
@@ -88,32 +90,36 @@ start_flow (Sim *sim, uint32_t index)
   sim_plan (sim, SIM_FLOW, index, flow->number, 0);
 }
 
-/* Since when nothing disturbs the pair. */
+/* Since when nothing disturbs the pair; TIME_NEVER when something it needs is not there. The
+ * coordination server matters only to those who had something to tell while it was away, a relay
+ * that goes down only until its nodes have found another home. */
 static int64_t
 calm_since (Sim *sim, const Flow *flow)
 {
   const SimNode *nodes[] = {sim->nodes[flow->a], sim->nodes[flow->b]};
-  int64_t since = MAX (flow->started_us, sim_coordinator_changed_us (sim));
+  int64_t since = flow->started_us, news = 0;
+  int64_t down_us = sim_coordinator_down_us (sim);
 
   for (int i = 0; i < 2; i++) {
-    since = MAX (since, sim_node_changed_us (nodes[i]));
-    since = MAX (since, sim_node_site (nodes[i])->changed_us);
+    if (!sim_node_running (nodes[i]))
+      return TIME_NEVER;
+    news = MAX (news, sim_node_changed_us (nodes[i]));
+    news = MAX (news, sim_node_site (nodes[i])->changed_us);
   }
   for (unsigned i = 0; i < SIM_RELAYS; i++)
-    since = MAX (since, sim_relay_changed_us (sim->relays[i]));
-  return since;
+    news = MAX (news, sim_relay_changed_us (sim->relays[i]) + REHOME_US);
+  since = MAX (since, news);
+  if (down_us == 0 || news < down_us - TOLD_WITHIN_US)
+    return since;
+  if (!sim_coordinator_is_up (sim))
+    return TIME_NEVER;
+  return MAX (since, sim_coordinator_up_us (sim));
 }
 
-/* Whether everything that the promises rest on is there. */
 static bool
-is_whole (Sim *sim, const Flow *flow)
+is_calm (Sim *sim, int64_t calm_us)
 {
-  if (!sim_coordinator_is_up (sim))
-    return false;
-  for (unsigned i = 0; i < SIM_RELAYS; i++)
-    if (!sim_relay_is_up (sim->relays[i]))
-      return false;
-  return sim_node_running (sim->nodes[flow->a]) && sim_node_running (sim->nodes[flow->b]);
+  return calm_us != TIME_NEVER && sim->now_us - calm_us > CALM_AFTER_US;
 }
 
 static void
@@ -121,8 +127,8 @@ check_answers (Sim *sim, Flow *flow, int64_t calm_us)
 {
   int64_t quiet = sim->now_us - MAX (flow->answered_us, calm_us + CALM_AFTER_US);
 
-  sim->flows->stats.longest_stall_us
-      = MAX (sim->flows->stats.longest_stall_us, quiet - flow->interval_us);
+  if (flow->interval_us <= OFTEN_US)
+    sim->flows->stats.longest_stall_us = MAX (sim->flows->stats.longest_stall_us, quiet);
   if (quiet > STALL_US + 3 * flow->interval_us)
     sim_fail (sim, "nodes %u and %u: no answer for %" G_GINT64_FORMAT " s although all is calm",
               flow->a, flow->b, quiet / USEC_PER_SEC);
@@ -183,7 +189,7 @@ run_flow (Sim *sim, uint32_t index)
   Flow *flow = &sim->flows->flows[index];
   uint8_t packet[PACKET_MAX];
   int64_t calm_us = calm_since (sim, flow);
-  bool calm = is_whole (sim, flow) && sim->now_us - calm_us > CALM_AFTER_US;
+  bool calm = is_calm (sim, calm_us);
 
   if (sim->now_us >= flow->ends_us) {
     flow->active = false;
@@ -227,7 +233,7 @@ sim_flows_packet (Sim *sim, SimNode *node, unsigned from, const uint8_t *packet,
     return;
   }
   sim->flows->stats.answers++;
-  if (is_whole (sim, flow) && sim->now_us - calm_since (sim, flow) > CALM_AFTER_US)
+  if (is_calm (sim, calm_since (sim, flow)))
     sim->flows->stats.calm_answers++;
   flow->answered_us = sim->now_us;
 }

@@ -38,9 +38,10 @@ print_sums (const Sim *sim, double seconds)
            sim->options.seed, sim->events.taken, sim->datagrams, sim->lost, sim->events.trace,
            seconds);
   g_print ("# %" G_GUINT64_FORMAT " conversations, %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
-           " requests answered, %.3f %% while calm; direct %.1f %% where possible\n",
+           " requests answered, %.2f %% of %" G_GUINT64_FORMAT
+           " while calm; direct %.1f %% where possible\n",
            f->flows, f->answers, f->requests,
-           100.0 * (double)f->calm_answers / (double)MAX (f->calm_requests, 1),
+           100.0 * (double)f->calm_answers / (double)MAX (f->calm_requests, 1), f->calm_requests,
            100.0 * (double)f->direct / (double)MAX (f->could_be_direct, 1));
   g_print ("# longest stall while calm %.1f s, longest without direct path %.1f s; wake-ups "
            "%" G_GUINT64_FORMAT ", of quiet nodes %" G_GUINT64_FORMAT "\n",
