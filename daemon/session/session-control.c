@@ -69,6 +69,14 @@ save_identity (Session *s, uint32_t serial, const ControlIdentity *identity)
   session_save (s, SAVE_IDENTITY, serial, NULL);
 }
 
+static const char *
+control_state_name (ControlState state)
+{
+  static const char *const names[]
+      = {"off", "connecting", "waiting for a login", "not approved", "synchronising", "running"};
+  return names[state];
+}
+
 static void
 control_state (Session *s, ControlState state, bool online)
 {
@@ -159,9 +167,39 @@ netmap_arrived (Session *s, Netmap *netmap, const NetmapChanges *changes)
   resolve_exit_node (s);
 }
 
+static void
+log_action (const Session *s, const ControlAction *action)
+{
+  switch (action->type) {
+    case CONTROL_ACTION_STATE:
+      log_debug (LOG_DOMAIN, "%s: control is %s, %s", s->profile->id,
+                 control_state_name (action->state.state),
+                 action->state.online ? "online" : "offline");
+      break;
+    case CONTROL_ACTION_PROBLEM:
+      log_info (LOG_DOMAIN, "%s: problem %s: %s", s->profile->id,
+                action->problem.problem == CONTROL_PROBLEM_NONE
+                    ? "none"
+                    : control_problem_name (action->problem.problem),
+                action->problem.text ? action->problem.text : "");
+      break;
+    case CONTROL_ACTION_LOGIN_URL:
+      log_debug (LOG_DOMAIN, "%s: %s", s->profile->id,
+                 action->login_url.url ? "a sign-in page waits" : "no sign-in page waits");
+      break;
+    case CONTROL_ACTION_NETMAP:
+      log_debug (LOG_DOMAIN, "%s: map with changes %x, %zu peers changed", s->profile->id,
+                 action->netmap.changes.flags, action->netmap.changes.n_peers);
+      break;
+    default:
+      break;
+  }
+}
+
 void
 session_control_event (Session *s, const ControlAction *action)
 {
+  log_action (s, action);
   const NetmapChanges *changes = NULL;
   switch (action->type) {
     case CONTROL_ACTION_SAVE:
