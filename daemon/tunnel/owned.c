@@ -1,6 +1,7 @@
 /* The peers that a worker owns: their sessions, timers and staged packets. */
 #include "tunnel/worker.h"
 
+#include "base/ip-packet.h"
 #include "base/memory.h"
 #include "path/path.h"
 
@@ -69,6 +70,32 @@ send_staged (Worker *w, ActivePeer *active)
   }
   outbound_flush (w);
   stage_free (stage, &w->staged);
+}
+
+/* Tells the peer our disco key first of all in a new session, so that it does not take the key that
+ * the control server tells it later for a restart, and the session for dead
+ * (spec/wireguard-dataplane.md §6.2). False when this peer is not to be told. */
+static bool
+send_priority (Worker *w, ActivePeer *active)
+{
+  const TunnelPeer *config = atomic_load (&active->peer->config);
+  const TunnelSettings *s = &w->view->settings;
+  uint8_t packet[TSMP_PACKET_MAX];
+  size_t size;
+
+  if (config->wireguard_only || s->shut)
+    return false;
+  if (s->address4.family != 0 && config->address4.family != 0)
+    size = tsmp_build_disco (config->masquerade4.family != 0 ? &config->masquerade4 : &s->address4,
+                             &config->address4, &w->shared->disco, packet);
+  else if (s->address6.family != 0 && config->address6.family != 0)
+    size = tsmp_build_disco (config->masquerade6.family != 0 ? &config->masquerade6 : &s->address6,
+                             &config->address6, &w->shared->disco, packet);
+  else
+    return false;
+  outbound_inject (w, active->peer, packet, size);
+  outbound_flush (w);
+  return true;
 }
 
 void
@@ -141,6 +168,8 @@ owned_todo (Worker *w, ActivePeer *active, WgTodo todo)
     report_peer (w, REPORT_WANT_HANDSHAKE, active->peer);
   if ((todo & WG_TODO_PATH_SUSPECT) != 0)
     report_peer (w, REPORT_SUSPECT, active->peer);
+  if ((todo & WG_TODO_SESSION_READY) != 0 && send_priority (w, active))
+    todo &= (WgTodo)~WG_TODO_KEEPALIVE;
   if ((todo & WG_TODO_SESSION_READY) != 0 && stage_bytes (active->stage) > 0)
     send_staged (w, active);
   else if ((todo & WG_TODO_KEEPALIVE) != 0)

@@ -32,6 +32,7 @@ tunnel_make (const TunnelOptions *options)
   tunnel->shared.n_workers = options->n_tun_fds;
   tunnel->shared.vnet = options->vnet_header;
   tunnel->shared.udp_gso = options->udp_gso;
+  key_public (options->disco_key.bytes, tunnel->shared.disco.bytes);
   atomic_init (&tunnel->shared.view, view_new_empty ());
   tunnel->reader = epoch_reader_add (tunnel->shared.epochs);
   if (!bell_init (&tunnel->shared.net_bell)

@@ -31,6 +31,7 @@ typedef struct
   unsigned n_workers;
   bool vnet;
   bool udp_gso;             /* the TUN device takes UDP super-packets */
+  DiscoPublic disco;        /* ours, for priority messages */
   _Atomic uint16_t echo_id; /* of our own ICMP pings while one is out, else 0 */
 } Shared;
 

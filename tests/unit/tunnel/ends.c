@@ -38,6 +38,8 @@ end_take_events (End *end)
       end->ping = event;
       end->pongs += event.ping.answered;
     }
+    if (event.type == TUNNEL_EVENT_DISCO_KEY)
+      end->learned = event;
     if (event.type == TUNNEL_EVENT_REJECTED) {
       end->rejected = event;
       end->rejects++;
@@ -67,6 +69,9 @@ end_start (End *end, int number, unsigned queues, bool vnet)
   end->key.bytes[0] = (uint8_t)(8 * (number + 1));
   end->key.bytes[31] = 64;
   key_public (end->key.bytes, end->public_key.bytes);
+  options.disco_key.bytes[1] = (uint8_t)(number + 1);
+  options.disco_key.bytes[31] = 64;
+  key_public (options.disco_key.bytes, end->disco_key.bytes);
   end->address4 = ip_from_v4 (0x64400001u + (uint32_t)number);
   address6[15] = (uint8_t)(number + 1);
   end->address6 = ip_from_mapped (address6);

@@ -12,6 +12,7 @@ typedef struct
   Tunnel *tunnel;
   NodePrivate key;
   NodePublic public_key;
+  DiscoPublic disco_key;
   IpAddr address4;
   IpAddr address6;
   uint16_t port;
@@ -25,6 +26,7 @@ typedef struct
   unsigned pongs;
   TunnelEvent rejected;
   unsigned rejects;
+  TunnelEvent learned;      /* a disco key that the other end told inside the tunnel */
   struct EndUnread *unread; /* what end_read has not given out yet */
 } End;
 

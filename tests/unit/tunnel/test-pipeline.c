@@ -189,6 +189,41 @@ test_tsmp (void)
   tear_down ();
 }
 
+/* By disco, not by a fixed endpoint: the two find each other on the loopback interface. */
+static void
+test_priority (void)
+{
+  TunnelPeer peer;
+
+  end_start (&a, 0, 1, true);
+  end_start (&b, 1, 1, true);
+  peer = peer_at (&a);
+  peer.wireguard_only = false;
+  peer.disco_key = b.disco_key;
+  apply (&a, false, &peer);
+  peer = peer_at (&b);
+  peer.wireguard_only = false;
+  peer.disco_key = a.disco_key;
+  apply (&b, false, &peer);
+  for (int i = 0; i < 1000 && b.learned.type != TUNNEL_EVENT_DISCO_KEY; i++) {
+    if (i % 50 == 0)
+      send_udp (&a, &a.address4, &b.address4, 1, 2);
+    end_take_events (&b);
+    g_usleep (10000);
+  }
+  g_assert_cmpint (b.learned.type, ==, TUNNEL_EVENT_DISCO_KEY);
+  g_assert_true (key_same (&b.learned.disco_key.key, &a.disco_key));
+  g_assert_true (key_same (&b.learned.disco_key.peer, &a.public_key));
+  expect (&b, &a.address4, &b.address4);
+  /* The side that answered tells its own as soon as the session is proven. */
+  for (int i = 0; i < 1000 && a.learned.type != TUNNEL_EVENT_DISCO_KEY; i++) {
+    end_take_events (&a);
+    g_usleep (10000);
+  }
+  g_assert_true (key_same (&a.learned.disco_key.key, &b.disco_key));
+  tear_down ();
+}
+
 static void
 test_icmp_ping (void)
 {
@@ -547,6 +582,7 @@ main (int argc, char **argv)
   g_test_add_func ("/tunnel/pipeline/the-first-packet-waits-for-its-session", test_first_packet);
   g_test_add_func ("/tunnel/pipeline/drops-what-is-not-from-the-peers-addresses", test_source);
   g_test_add_func ("/tunnel/pipeline/tsmp-stays-inside", test_tsmp);
+  g_test_add_func ("/tunnel/pipeline/a-session-begins-with-our-disco-key", test_priority);
   g_test_add_func ("/tunnel/pipeline/an-icmp-ping-is-answered-by-the-peers-host", test_icmp_ping);
   g_test_add_func ("/tunnel/pipeline/a-ping-without-answer-times-out", test_ping_timeout);
   g_test_add_func ("/tunnel/pipeline/answers-for-the-service-address", test_service_echo);
