@@ -1,34 +1,10 @@
 #include "tunnel/relay.h"
 
-#include "base/bytes.h"
 #include "base/memory.h"
+#include "derp/meta.h"
 
-#include <openssl/x509.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define META_PREFIX "derpkey"
-
-/* Looks for the certificate whose name tells the relay's own key (spec/derp.md §3.4). */
-static bool
-meta_key (const Tls *tls, DerpPublic *key)
-{
-  char name[128];
-  size_t prefix = strlen (META_PREFIX);
-
-  for (size_t i = 0; i < tls_peer_certificates (tls); i++) {
-    X509 *certificate = tls_peer_certificate (tls, i);
-    const ASN1_INTEGER *serial = X509_get0_serialNumber (certificate);
-    X509_NAME *subject = X509_get_subject_name (certificate);
-    int length = X509_NAME_get_text_by_NID (subject, NID_commonName, name, sizeof name);
-
-    if (length == (int)(prefix + 2 * KEY_SIZE) && strncmp (name, META_PREFIX, prefix) == 0
-        && ASN1_STRING_length (serial) == 1 && ASN1_STRING_get0_data (serial)[0] != 0
-        && hex_decode (name + prefix, 2 * KEY_SIZE, key->bytes, KEY_SIZE))
-      return true;
-  }
-  return false;
-}
 
 static void
 say_connected (Relay *r, int64_t now_us)
@@ -37,8 +13,7 @@ say_connected (Relay *r, int64_t now_us)
   const Tls *tls = r->stream.tls;
 
   r->connected = true;
-  event.connected.fast_start
-      = tls_version (tls) >= TLS1_3_VERSION && meta_key (tls, &event.connected.server_key);
+  event.connected.fast_start = derp_fast_start_key (tls, &event.connected.server_key);
   derp_client_input (r->client, &event, now_us);
 }
 
