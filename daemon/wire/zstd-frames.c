@@ -18,7 +18,9 @@ struct ZstdFrames
   size_t wire_left;   /* bytes of the current message still to come */
   size_t plain_size;  /* bytes of it handed out */
   bool in_frame;      /* inside a zstd frame, so the message may not end here */
-  bool output_full;   /* zstd may hold more output than fitted */
+  uint8_t magic[4];   /* start of the frame */
+  size_t magic_size;
+  bool output_full; /* zstd may hold more output than fitted */
   bool failed;
   uint8_t *chunk; /* ZSTD_FRAMES_CHUNK bytes while a message is being read */
 };
@@ -98,7 +100,7 @@ read_header (ZstdFrames *frames)
 static ZstdFramesResult
 end_message (ZstdFrames *frames)
 {
-  if (frames->in_frame)
+  if (frames->in_frame || frames->magic_size > 0)
     return fail (frames);
   frames->header_size = 0;
   release (frames);
@@ -118,11 +120,60 @@ prepare (ZstdFrames *frames)
   frames->chunk = mem_new (ZSTD_FRAMES_CHUNK);
 }
 
-/* Decodes at most one chunk; *size may be 0 when zstd only took input. False: damaged. */
+/* Today's frames and skippable ones. Libraries may be built to read the formats of before 2016 as
+ * well, and nobody has looked at that code for years. */
+static bool
+is_known_magic (const uint8_t magic[4])
+{
+  uint32_t value = load_le32 (magic);
+
+  return value == ZSTD_MAGICNUMBER
+         || (value & ZSTD_MAGIC_SKIPPABLE_MASK) == ZSTD_MAGIC_SKIPPABLE_START;
+}
+
+/* Runs zstd once over SIZE bytes at DATA; *used of them are done with. False: damaged. */
+static bool
+decompress (ZstdFrames *frames, const uint8_t *data, size_t size, size_t *used, size_t *made)
+{
+  ZSTD_inBuffer in = {data, size, 0};
+
+  prepare (frames);
+  ZSTD_outBuffer out = {frames->chunk, ZSTD_FRAMES_CHUNK, 0};
+  size_t hint = ZSTD_decompressStream (frames->zstd, &out, &in);
+  if (ZSTD_isError (hint))
+    return false;
+  frames->in_frame = hint != 0;
+  frames->output_full = frames->in_frame && out.pos == out.size;
+  *used = in.pos;
+  *made = out.pos;
+  return true;
+}
+
+/* Gathers the first bytes of a frame and gives them to zstd. False: no frame begins so. */
+static bool
+begin_frame (ZstdFrames *frames, size_t usable)
+{
+  size_t used, made;
+
+  for (; usable > 0 && frames->magic_size < sizeof frames->magic; usable--) {
+    frames->magic[frames->magic_size++] = frames->data[0];
+    advance (frames, 1);
+    frames->wire_left--;
+  }
+  if (frames->magic_size < sizeof frames->magic)
+    return true;
+  frames->magic_size = 0;
+  return is_known_magic (frames->magic)
+         && decompress (frames, frames->magic, sizeof frames->magic, &used, &made)
+         && used == sizeof frames->magic && frames->in_frame;
+}
+
+/* Decodes at most one chunk; *size may be 0 when only input was taken. False: damaged. */
 static bool
 decode (ZstdFrames *frames, const uint8_t **chunk, size_t *size)
 {
   size_t usable = frames->size < frames->wire_left ? frames->size : frames->wire_left;
+  size_t used;
 
   if (!frames->compressed) {
     *chunk = frames->data;
@@ -131,18 +182,14 @@ decode (ZstdFrames *frames, const uint8_t **chunk, size_t *size)
     frames->wire_left -= *size;
     return true;
   }
-  prepare (frames);
-  ZSTD_inBuffer in = {frames->data, usable, 0};
-  ZSTD_outBuffer out = {frames->chunk, ZSTD_FRAMES_CHUNK, 0};
-  size_t hint = ZSTD_decompressStream (frames->zstd, &out, &in);
-  if (ZSTD_isError (hint))
+  *size = 0;
+  if (!frames->in_frame)
+    return begin_frame (frames, usable);
+  if (!decompress (frames, frames->data, usable, &used, size))
     return false;
-  advance (frames, in.pos);
-  frames->wire_left -= in.pos;
-  frames->in_frame = hint != 0;
-  frames->output_full = frames->in_frame && out.pos == out.size;
+  advance (frames, used);
+  frames->wire_left -= used;
   *chunk = frames->chunk;
-  *size = out.pos;
   return true;
 }
 

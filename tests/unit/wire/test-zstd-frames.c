@@ -148,7 +148,10 @@ static void
 test_refuses (void)
 {
   static const uint8_t empty[] = {0, 0, 0, 0}, too_long[] = {1, 0, 0, 4}, longest[] = {0, 0, 0, 4},
-                       not_zstd[] = {4, 0, 0, 0, 'j', 's', 'o', 'n'};
+                       not_zstd[] = {4, 0, 0, 0, 'j', 's', 'o', 'n'},
+                       /* a frame of zstd 0.5, and one that stops in its magic number */
+      old_zstd[] = {12, 0, 0, 0, 0x25, 0xb5, 0x2f, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0},
+                       cut_magic[] = {3, 0, 0, 0, 0x28, 0xb5, 0x2f};
   g_autoptr (GString) out = g_string_new (NULL);
   Buffer wire = {0};
   bool at_border;
@@ -159,6 +162,8 @@ test_refuses (void)
   g_assert_cmpint (read_all (true, longest, 4, 4, out, &at_border), ==, ZSTD_FRAMES_MORE);
   g_assert_false (at_border);
   refuse (true, not_zstd, sizeof not_zstd);
+  refuse (true, old_zstd, sizeof old_zstd);
+  refuse (true, cut_magic, sizeof cut_magic);
 
   /* a message that ends inside a zstd frame */
   zstd_frames_append (&wire, "{\"KeepAlive\":true}", 18, true);

@@ -1,0 +1,97 @@
+/* Records and the early payload from a client's side. The first byte chooses: raw bytes as records,
+ * or the rest sealed properly and then read back with one byte changed. Also the handshakes. */
+#include "wire/noise-record.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const NoiseKeys keys = {.send_key = {1}, .receive_key = {1}};
+
+static void
+read_records (const uint8_t *data, size_t size)
+{
+  NoiseRecords records;
+  Buffer plain = {0};
+  size_t skip = 0;
+
+  noise_records_init (&records, &keys);
+  for (size_t i = 0; i < size; i += 7)
+    noise_records_open (&records, data + i, size - i < 7 ? size - i : 7, &plain);
+  noise_early_take (&plain, &skip);
+  buffer_free (&plain);
+}
+
+static void
+seal_and_change (const uint8_t *data, size_t size)
+{
+  NoiseRecords sender, receiver;
+  Buffer wire = {0}, plain = {0};
+  size_t at = size > 0 ? data[0] : 0;
+
+  noise_records_init (&sender, &keys);
+  noise_records_init (&receiver, &keys);
+  noise_records_seal (&sender, data, size, &wire);
+  if (at == 0) {
+    if (!noise_records_open (&receiver, wire.data, wire.size, &plain) || plain.size != size
+        || (size > 0 && memcmp (plain.data, data, size) != 0))
+      abort ();
+  } else {
+    wire.data[at % wire.size] ^= 1;
+    if (noise_records_open (&receiver, wire.data, wire.size, &plain) && plain.size == size)
+      abort ();
+  }
+  buffer_free (&wire);
+  buffer_free (&plain);
+}
+
+static void
+early (const uint8_t *data, size_t size)
+{
+  Buffer plain = {0};
+  size_t skip = 0;
+  NoiseEarlyResult result = NOISE_EARLY_MORE;
+
+  for (size_t i = 0; i < size && result == NOISE_EARLY_MORE; i++) {
+    buffer_append (&plain, data + i, 1);
+    result = noise_early_take (&plain, &skip);
+  }
+  buffer_free (&plain);
+}
+
+static void
+handshakes (const uint8_t *data, size_t size)
+{
+  uint8_t initiation[NOISE_INITIATION_SIZE] = {0}, response[NOISE_RESPONSE_SIZE] = {0};
+  MachinePrivate private_key = {{8, 1}};
+  MachinePublic public_key;
+  NoiseInitiator initiator = {0};
+  NoiseKeys out;
+  uint16_t version;
+
+  memcpy (initiation, data, size < sizeof initiation ? size : sizeof initiation);
+  memcpy (response, data, size < sizeof response ? size : sizeof response);
+  noise_respond (&private_key, initiation, random_system (), &public_key, &version, response, &out);
+  noise_initiator_finish (&initiator, response, &out);
+}
+
+int
+LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
+{
+  if (size < 1)
+    return 0;
+  switch (data[0] & 3) {
+    case 0:
+      read_records (data + 1, size - 1);
+      break;
+    case 1:
+      seal_and_change (data + 1, size - 1);
+      break;
+    case 2:
+      early (data + 1, size - 1);
+      break;
+    case 3:
+      handshakes (data + 1, size - 1);
+      break;
+  }
+  return 0;
+}
