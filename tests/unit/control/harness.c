@@ -408,6 +408,14 @@ harness_take (Harness *h, const char *path)
   return request;
 }
 
+void
+harness_expect (Harness *h, const char *path)
+{
+  HarnessRequest request = harness_take (h, path);
+
+  harness_request_clear (&request);
+}
+
 bool
 harness_has_request (Harness *h)
 {
@@ -465,6 +473,21 @@ harness_bring_up (Harness *h)
   harness_open_map (h, &map, harness_first_map);
   harness_quiet (h);
   return map;
+}
+
+void
+harness_bring_up_only (Harness *h)
+{
+  HarnessRequest map = harness_bring_up (h);
+
+  harness_request_clear (&map);
+}
+
+void
+harness_forget (Harness *h)
+{
+  g_string_truncate (h->log, 0);
+  g_string_truncate (h->dials, 0);
 }
 
 char *

@@ -72,8 +72,10 @@ void harness_run (Harness *h, int64_t us);
 /* Delivers everything that is under way. */
 void harness_pump (Harness *h);
 
-/* The next request, which must be for PATH; harness_quiet asserts that there is none. */
+/* The next request, which must be for PATH; harness_expect lets it go unanswered, harness_quiet
+ * asserts that there is none. */
 HarnessRequest harness_take (Harness *h, const char *path);
+void harness_expect (Harness *h, const char *path);
 void harness_quiet (Harness *h);
 bool harness_has_request (Harness *h);
 void harness_request_clear (HarnessRequest *request);
@@ -89,6 +91,10 @@ void harness_map (Harness *h, const HarnessRequest *request, const char *json);
 /* Takes register, map and lite request in turn and answers them: up and running. Returns the map
  * request, for more messages. */
 HarnessRequest harness_bring_up (Harness *h);
+void harness_bring_up_only (Harness *h);
+
+/* Empties both logs. */
+void harness_forget (Harness *h);
 
 /* The log since the last call. */
 char *harness_log (Harness *h);

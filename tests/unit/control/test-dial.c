@@ -61,7 +61,7 @@ test_untrusted_session (void)
   g_autoptr (Harness) h = begin_pinned ("https://control.example", NET_REFUSE, NET_UNTRUSTED);
 
   harness_start (h);
-  g_auto (HarnessRequest) map = harness_bring_up (h);
+  harness_bring_up_only (h);
   harness_assert_dials (h, "plain:80 tls:443");
 }
 
@@ -91,7 +91,7 @@ test_tls_at_once (void)
 
   harness_start (h);
   harness_assert_dials (h, "plain:80 tls:443");
-  g_auto (HarnessRequest) map = harness_bring_up (h);
+  harness_bring_up_only (h);
 }
 
 static void
@@ -101,7 +101,7 @@ test_loser_closed (void)
 
   harness_start (h);
   harness_run (h, 500 * MS);
-  g_auto (HarnessRequest) map = harness_bring_up (h);
+  harness_bring_up_only (h);
   g_assert_cmpuint (h->connections->len, ==, 1);
 }
 
@@ -113,7 +113,7 @@ test_two_minutes (void)
 
   harness_start (h);
   harness_assert_dials (h, "plain:8080");
-  g_auto (HarnessRequest) map = harness_bring_up (h);
+  harness_bring_up_only (h);
   harness_run (h, 60 * S);
   harness_send (h, &event);
   harness_assert_dials (h, "tls:443");
@@ -172,7 +172,7 @@ test_over_read (void)
     h->byte_by_byte = variant & 1;
     h->server.early_payload = variant & 2;
     harness_start (h);
-    g_auto (HarnessRequest) map = harness_bring_up (h);
+    harness_bring_up_only (h);
     harness_assert_log (h, "state off\nstate connecting\nregistered 7 hazel@burrow\n"
                            "state synchronising\nnetmap 0\nstate running online\n");
   }
@@ -186,7 +186,7 @@ test_other_key_https (void)
   memset (h->disk.server_key.bytes, 9, KEY_SIZE);
   harness_start (h);
   harness_assert_dials (h, "plain:80 tls:443 tls:443! tls:443");
-  g_auto (HarnessRequest) map = harness_bring_up (h);
+  harness_bring_up_only (h);
   uint8_t right[KEY_SIZE];
   key_public (h->server.key.bytes, right);
   g_assert_cmpmem (h->disk.server_key.bytes, KEY_SIZE, right, KEY_SIZE);
@@ -205,7 +205,7 @@ test_other_key_http (void)
   harness_run (h, 600 * S);
   harness_assert_dials (h, "");
   harness_event (h, CONTROL_EVENT_ACCEPT_KEY);
-  g_auto (HarnessRequest) map = harness_bring_up (h);
+  harness_bring_up_only (h);
 }
 
 static void
@@ -231,8 +231,7 @@ test_bad_key_answers (void)
       "[]",
       "nothing like JSON",
       "{\"publicKey\":\"nodekey:00\"}",
-      "{\"publicKey\":"
-      "\"mkey:0000000000000000000000000000000000000000000000000000000000000000\"}",
+      "{\"publicKey\":\"mkey:0000000000000000000000000000000000000000000000000000000000000000\"}",
       "d89e3bad79437dbed9f843418304f460ff05c7fe81fe4a9577a804cb9367ff66",
   };
 
@@ -260,12 +259,12 @@ test_plan (void)
                "{\"IP\":\"192.0.2.8\",\"DialTimeoutSec\":1},"
                "{\"IP\":\"192.0.2.10\"},"
                "{\"IP\":\"192.0.2.9\",\"ACEHost\":\"ace.example\",\"DialTimeoutSec\":2}]}}");
-  harness_dials (h);
+  harness_forget (h);
   harness_run (h, 65 * S);
   harness_map (h, &map, "{\"KeepAlive\":true}");
   harness_run (h, 65 * S);
   h->plain = h->tls = NET_HANG;
-  harness_dials (h);
+  harness_forget (h);
   harness_send (h, &event);
   harness_assert_dials (h, "192.0.2.8/plain:80");
   harness_run (h, 200 * MS);
@@ -278,7 +277,7 @@ test_plan (void)
   h->plain = NET_SERVER;
   harness_run (h, 2 * S);
   harness_assert_dials (h, "plain:80");
-  g_auto (HarnessRequest) again = harness_take (h, "/machine/map");
+  harness_expect (h, "/machine/map");
 }
 
 static void
@@ -291,7 +290,7 @@ test_path_prefix (void)
     h->server.upgrade_path = paths[i];
     harness_start (h);
     harness_run (h, 20 * MS);
-    g_auto (HarnessRequest) reg = harness_take (h, "/prefix/machine/register");
+    harness_expect (h, "/prefix/machine/register");
   }
 }
 
@@ -302,11 +301,11 @@ test_goaway (void)
 
   harness_start (h);
   g_auto (HarnessRequest) map = harness_bring_up (h);
-  harness_dials (h);
+  harness_forget (h);
   fake_control_goaway (map.server);
   harness_run (h, 20 * MS);
   harness_assert_dials (h, "plain:3000");
-  g_auto (HarnessRequest) again = harness_take (h, "/machine/map");
+  harness_expect (h, "/machine/map");
   harness_quiet (h);
 }
 
@@ -320,8 +319,8 @@ test_lost_address (void)
   ip_parse ("192.168.1.5", 11, &addresses[0]); /* what the harness says our end is */
   ip_parse ("10.0.0.5", 8, &addresses[1]);
   harness_start (h);
-  g_auto (HarnessRequest) map = harness_bring_up (h);
-  harness_dials (h);
+  harness_bring_up_only (h);
+  harness_forget (h);
   event.link.addresses = addresses;
   event.link.n_addresses = 2;
   harness_send (h, &event);
@@ -341,7 +340,7 @@ test_resume_ping (void)
 
   harness_start (h);
   g_auto (HarnessRequest) map = harness_bring_up (h);
-  harness_dials (h);
+  harness_forget (h);
   harness_send (h, &event); /* the server answers the ping */
   harness_run (h, 10 * S);
   harness_assert_dials (h, "");
@@ -360,7 +359,7 @@ test_silence_ping (void)
 
   harness_start (h);
   g_auto (HarnessRequest) map = harness_bring_up (h);
-  harness_dials (h);
+  harness_forget (h);
   fake_control_vanish (map.server);
   harness_run (h, 89 * S);
   harness_assert_dials (h, "");

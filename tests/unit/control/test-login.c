@@ -127,7 +127,7 @@ test_auth_key (void)
 
   harness_assert_log (h, "state off\nstate needs-login\n");
   harness_login (h, "key", false);
-  g_auto (HarnessRequest) map = harness_bring_up (h);
+  harness_bring_up_only (h);
   harness_assert_log (h, "state connecting\nregistered 7 hazel@burrow new-key\n"
                          "state synchronising\nnetmap 0\nstate running online\n");
   g_assert_false (key_zero (&h->disk.node_key));
@@ -146,7 +146,7 @@ test_saved_first (void)
   h->hold_saves = false;
   ControlEvent event = {.type = CONTROL_EVENT_SAVED, .saved = {h->held_save, true, NULL}};
   harness_send (h, &event);
-  g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
+  harness_expect (h, "/machine/register");
 }
 
 static void
@@ -162,7 +162,7 @@ test_disk_full (void)
                          "problem disk-full retrying: no space left on device\n");
   h->fail_saves = false;
   harness_run (h, 5 * S);
-  g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
+  harness_expect (h, "/machine/register");
   harness_assert_log (h, "problem : \n");
 }
 
@@ -195,7 +195,7 @@ test_followup (void)
   harness_login (h, NULL, false);
   g_auto (HarnessRequest) first = harness_take (h, "/machine/register");
   g_autofree char *key = node_key_of (&first);
-  harness_log (h);
+  harness_forget (h);
   reply_url (h, &first, urls[0]);
   harness_assert_log (h, "url " URL "/register/one by-user\nstate needs-login\n");
   g_assert_cmpstr (h->disk.pending_url, ==, urls[0]);
@@ -229,7 +229,7 @@ test_followup_survives (void)
   g_auto (HarnessRequest) first = harness_take (h, "/machine/register");
   g_autofree char *key = node_key_of (&first);
   reply_url (h, &first, urls[0]);
-  g_auto (HarnessRequest) wait = harness_take (h, "/machine/register");
+  harness_expect (h, "/machine/register");
   /* the connection breaks: go on waiting with the same key and page */
   ControlEvent event = {.type = CONTROL_EVENT_LINK, .link.major = true};
   harness_send (h, &event);
@@ -255,10 +255,10 @@ test_followup_repeats (void)
   g_auto (HarnessRequest) first = harness_take (h, "/machine/register");
   reply_url (h, &first, urls[0]);
   g_auto (HarnessRequest) wait = harness_take (h, "/machine/register");
-  harness_dials (h);
+  harness_forget (h);
   harness_run (h, 61 * S);
   g_assert_cmpint (fake_control_next_reset (wait.server), ==, wait.request.stream);
-  g_auto (HarnessRequest) again = harness_take (h, "/machine/register");
+  harness_expect (h, "/machine/register");
   harness_assert_dials (h, "");
 }
 
@@ -271,7 +271,7 @@ test_new_login_wins (void)
   g_auto (HarnessRequest) first = harness_take (h, "/machine/register");
   reply_url (h, &first, urls[0]);
   g_auto (HarnessRequest) wait = harness_take (h, "/machine/register");
-  harness_log (h);
+  harness_forget (h);
   harness_login (h, "key", false);
   g_auto (HarnessRequest) second = harness_take (h, "/machine/register");
   g_autofree char *old = node_key_of (&wait), *new = node_key_of (&second);
@@ -291,8 +291,8 @@ test_cancel (void)
   harness_login (h, NULL, false);
   g_auto (HarnessRequest) first = harness_take (h, "/machine/register");
   reply_url (h, &first, urls[0]);
-  g_auto (HarnessRequest) wait = harness_take (h, "/machine/register");
-  harness_log (h);
+  harness_expect (h, "/machine/register");
+  harness_forget (h);
   harness_event (h, CONTROL_EVENT_CANCEL_LOGIN);
   harness_assert_log (h, "url -\n");
   g_assert_true (key_zero (&h->disk.pending_key));
@@ -338,7 +338,7 @@ test_precedence (void)
       g_autoptr (Harness) h = fresh ();
       harness_login (h, "key", false);
       g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
-      harness_log (h);
+      harness_forget (h);
       g_autofree char *body = g_strdup_printf ("{%s,%s}", fields[second].json, fields[first].json);
       harness_reply (h, &request, 200, body);
       g_autofree char *log = harness_log (h);
@@ -378,7 +378,7 @@ test_rate_limit (void)
     harness_run (h, cases[i].low * S - 1);
     harness_quiet (h);
     harness_run (h, (cases[i].high - cases[i].low) * S + 1);
-    g_auto (HarnessRequest) again = harness_take (h, "/machine/register");
+    harness_expect (h, "/machine/register");
   }
 }
 
@@ -407,7 +407,7 @@ test_http_errors (void)
     if (!strstr (log, cases[i].problem))
       g_error ("%s is not in %s", cases[i].problem, log);
     harness_run (h, 20 * MS);
-    g_auto (HarnessRequest) again = harness_take (h, "/machine/register");
+    harness_expect (h, "/machine/register");
   }
 }
 
@@ -433,7 +433,7 @@ test_permanent (void)
     g_autoptr (Harness) h = fresh ();
     harness_login (h, "key", false);
     g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
-    harness_log (h);
+    harness_forget (h);
     g_autofree char *body = g_strdup_printf ("{\"Error\":\"%s\"}", cases[i].text);
     harness_reply (h, &request, 200, body);
     g_autofree char *expected
@@ -443,7 +443,7 @@ test_permanent (void)
     harness_quiet (h);
     /* and a person may try again */
     harness_login (h, "better", false);
-    g_auto (HarnessRequest) again = harness_take (h, "/machine/register");
+    harness_expect (h, "/machine/register");
   }
 }
 
@@ -454,7 +454,7 @@ test_unknown_error (void)
 
   harness_login (h, "key", false);
   g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
-  harness_log (h);
+  harness_forget (h);
   harness_reply (h, &request, 200, "{\"Error\":\"the moon is full\"}");
   harness_assert_log (h, "problem login-denied retrying: the moon is full\n");
   harness_run (h, 20 * MS);
@@ -516,7 +516,7 @@ test_rotation (void)
   key_public (h->disk.node_key.bytes, old.bytes);
   harness_start (h);
   g_auto (HarnessRequest) map = harness_bring_up (h);
-  harness_log (h);
+  harness_forget (h);
   harness_login (h, NULL, true);
   g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
   reply_url (h, &request, urls[0]);
@@ -530,7 +530,7 @@ test_rotation (void)
   g_assert_cmpint (fake_control_next_reset (map.server), ==, map.request.stream);
   g_assert_true (key_same (&h->disk.old_node_key, &old));
   g_auto (HarnessRequest) map2 = harness_take (h, "/machine/map");
-  g_auto (HarnessRequest) lite = harness_take (h, "/machine/map");
+  harness_expect (h, "/machine/map");
   harness_open_map (h, &map2, harness_first_map);
   harness_assert_log (h, "state running online\n");
 }
@@ -542,7 +542,7 @@ test_bad_rotation (void)
 
   harness_start (h);
   g_auto (HarnessRequest) map = harness_bring_up (h);
-  harness_log (h);
+  harness_forget (h);
   harness_login (h, "bad", true);
   g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
   harness_reply (h, &request, 200, "{\"Error\":\"invalid authkey\"}");
@@ -576,7 +576,7 @@ test_refresh_finds_removal (void)
 
   harness_start (h);
   g_auto (HarnessRequest) map = harness_bring_up (h);
-  harness_log (h);
+  harness_forget (h);
   g_auto (HarnessRequest) refresh = await_refresh (h, &map);
   reply_url (h, &refresh, urls[0]);
   harness_assert_log (h, "problem node-removed: \nstate needs-login\n");
@@ -594,7 +594,7 @@ test_refresh_refused (void)
 
   harness_start (h);
   g_auto (HarnessRequest) map = harness_bring_up (h);
-  harness_log (h);
+  harness_forget (h);
   g_auto (HarnessRequest) refresh = await_refresh (h, &map);
   harness_reply (h, &refresh, 200, "{\"Error\":\"invalid authkey\"}");
   harness_assert_log (h, "");
@@ -609,7 +609,7 @@ test_map_404 (void)
   g_auto (HarnessRequest) reg = harness_take (h, "/machine/register");
   harness_reply (h, &reg, 200, harness_registered);
   g_auto (HarnessRequest) map = harness_take (h, "/machine/map");
-  harness_log (h);
+  harness_forget (h);
   harness_reply (h, &map, 404, "node not found\n");
   harness_run (h, 20 * MS);
   g_auto (HarnessRequest) again = harness_take (h, "/machine/register");
@@ -647,9 +647,8 @@ test_logout (void)
   g_autoptr (Harness) h = known ();
 
   harness_start (h);
-  g_auto (HarnessRequest) map = harness_bring_up (h);
-  g_autofree char *key = NULL;
-  harness_log (h);
+  harness_bring_up_only (h);
+  harness_forget (h);
   harness_event (h, CONTROL_EVENT_LOGOUT);
   g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
   g_assert_nonnull (strstr (request.body, "\"Expiry\":\"1970-01-01T00:02:03Z\""));
@@ -669,7 +668,7 @@ test_logout_alone (void)
 
   h->plain = NET_HANG;
   harness_start (h);
-  harness_log (h);
+  harness_forget (h);
   harness_event (h, CONTROL_EVENT_LOGOUT);
   harness_run (h, 4 * S);
   g_assert_false (key_zero (&h->disk.node_key));
@@ -684,15 +683,15 @@ test_pause (void)
   g_autoptr (Harness) h = known ();
 
   harness_start (h);
-  g_auto (HarnessRequest) map = harness_bring_up (h);
-  harness_log (h);
+  harness_bring_up_only (h);
+  harness_forget (h);
   harness_event (h, CONTROL_EVENT_PAUSE);
   harness_assert_log (h, "state off\n");
   g_assert_cmpuint (h->connections->len, ==, 0);
   g_assert_nonnull (control_netmap (h->control));
   harness_run (h, 3600 * S);
   harness_event (h, CONTROL_EVENT_RESUME);
-  g_auto (HarnessRequest) again = harness_take (h, "/machine/register");
+  harness_expect (h, "/machine/register");
   harness_assert_log (h, "state running\n");
 }
 

@@ -38,7 +38,7 @@ register_node (Harness *h, HarnessRequest *map, HarnessRequest *lite)
   harness_reply (h, &reg, 200, harness_registered);
   *map = harness_take (h, "/machine/map");
   *lite = harness_take (h, "/machine/map");
-  harness_log (h);
+  harness_forget (h);
 }
 
 static const char *const complete[] = {
@@ -106,7 +106,7 @@ test_lite_retried (void)
   harness_reply (h, &lite, 500, "not now");
   harness_quiet (h);
   harness_run (h, 20 * MS);
-  g_auto (HarnessRequest) again = harness_take (h, "/machine/map");
+  harness_expect (h, "/machine/map");
   harness_run (h, 31 * S); /* no answer at all */
   g_auto (HarnessRequest) third = harness_take (h, "/machine/map");
   harness_reply (h, &third, 200, "");
@@ -150,10 +150,10 @@ static void
 test_identical_map (void)
 {
   g_autoptr (Harness) h = start ();
-  g_auto (HarnessRequest) map = harness_bring_up (h);
+  harness_bring_up_only (h);
   ControlEvent event = {.type = CONTROL_EVENT_LINK, .link.major = true};
 
-  harness_log (h);
+  harness_forget (h);
   harness_send (h, &event);
   g_auto (HarnessRequest) again = harness_take (h, "/machine/map");
   harness_assert_log (h, "state running\n");
@@ -174,7 +174,7 @@ test_no_node (void)
   harness_assert_log (h, "");
   harness_quiet (h);
   harness_run (h, 20 * MS);
-  g_auto (HarnessRequest) again = harness_take (h, "/machine/map");
+  harness_expect (h, "/machine/map");
 }
 
 /* Everything that must end the stream and the connection with it. */
@@ -197,15 +197,14 @@ test_ends (void)
   for (size_t i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (Harness) h = start ();
     g_auto (HarnessRequest) map = harness_bring_up (h);
-    harness_dials (h);
-    harness_log (h);
+    harness_forget (h);
     fake_control_send (map.server, map.request.stream, cases[i].bytes, cases[i].size, cases[i].end);
     harness_pump (h);
     harness_assert_log (h, "state running\n");
     g_assert_cmpuint (h->connections->len, ==, 0);
     harness_run (h, 20 * MS);
     harness_assert_dials (h, "plain:3000");
-    g_auto (HarnessRequest) again = harness_take (h, "/machine/map");
+    harness_expect (h, "/machine/map");
     g_assert_nonnull (control_netmap (h->control));
   }
 }
@@ -219,11 +218,11 @@ test_bad_json (void)
   for (size_t i = 0; i < G_N_ELEMENTS (bad); i++) {
     g_autoptr (Harness) h = start ();
     g_auto (HarnessRequest) map = harness_bring_up (h);
-    harness_log (h);
+    harness_forget (h);
     harness_map (h, &map, bad[i]);
     harness_assert_log (h, "state running\n");
     harness_run (h, 20 * MS);
-    g_auto (HarnessRequest) again = harness_take (h, "/machine/map");
+    harness_expect (h, "/machine/map");
   }
 }
 
@@ -239,7 +238,7 @@ test_refused (void)
     harness_run (h, 150 * MS);
     harness_request_clear (&map);
     map = harness_take (h, "/machine/map");
-    g_auto (HarnessRequest) other = harness_take (h, "/machine/map");
+    harness_expect (h, "/machine/map");
   }
   harness_reply (h, &map, 400, "unsupported client version: x (131)");
   g_autofree char *log = harness_log (h);
@@ -252,14 +251,14 @@ test_watchdog (void)
   g_autoptr (Harness) h = start ();
   g_auto (HarnessRequest) map = harness_bring_up (h);
 
-  harness_log (h);
+  harness_forget (h);
   harness_run (h, 119 * S);
   harness_map (h, &map, "{\"KeepAlive\":true}");
   harness_run (h, 119 * S);
   harness_assert_log (h, "");
   harness_run (h, 2 * S);
   harness_assert_log (h, "state running\n");
-  g_auto (HarnessRequest) again = harness_take (h, "/machine/map");
+  harness_expect (h, "/machine/map");
   g_assert_nonnull (control_netmap (h->control));
 }
 
@@ -328,7 +327,7 @@ static void
 test_cached_map (void)
 {
   g_autoptr (Harness) h = start ();
-  g_auto (HarnessRequest) map = harness_bring_up (h);
+  harness_bring_up_only (h);
   Netmap *cached = netmap_ref (control_netmap (h->control));
   ControlEvent event = {.type = CONTROL_EVENT_START};
 
@@ -347,7 +346,7 @@ test_cached_map (void)
   second->plain = NET_SERVER;
   second->server.key = h->server.key;
   harness_run (second, 60 * S);
-  g_auto (HarnessRequest) again = harness_bring_up (second);
+  harness_bring_up_only (second);
   harness_assert_log (second, "registered 7 hazel@burrow\nproblem : \nstate running online\n");
   netmap_unref (cached);
 }

@@ -17,8 +17,7 @@ start (HarnessRequest *map)
   key_public (h->server.key.bytes, h->disk.server_key.bytes);
   harness_start (h);
   *map = harness_bring_up (h);
-  harness_log (h);
-  harness_dials (h);
+  harness_forget (h);
   return h;
 }
 
