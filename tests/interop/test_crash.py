@@ -110,7 +110,8 @@ def scenario(s):
         wait_for(lambda: a.peer(b)["ExitNode"], 5, "the exit node is in use")
         with Sniffer(s.lab.core, a.host.uplink, of_host(web)) as sniffer:
             a.kill9()
-            assert (refused_with(a.host, web, 4), refused_with(a.host, web, 6)) == ("EHOSTUNREACH", "EHOSTUNREACH")
+            errors = refused_with(a.host, web, 4), refused_with(a.host, web, 6)
+            assert errors == ("EHOSTUNREACH", "EHOSTUNREACH"), errors
         assert not sniffer.packets, sniffer.packets[:3]
         a.cleanup()
         assert not difference(before, snapshot(a.host)), difference(before, snapshot(a.host))

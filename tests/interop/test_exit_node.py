@@ -97,7 +97,6 @@ def restarts(s, client, web, to_web):
         s.tailnet.names.asked.clear()
         with Sniffer(s.lab.core, host.uplink, to_web) as sniffer:
             client.stop()
-            attempts(host, web)
             client.start()
             client.wait_running()
             wait_for(lambda: s.control.node("alpha")["Connected"], 15, "the control server has its stream")
@@ -109,7 +108,8 @@ def restarts(s, client, web, to_web):
         with Sniffer(s.lab.core, host.uplink, to_web) as sniffer:
             client.kill9()
             assert client.tun not in [link["ifname"] for link in host.ip_json("link", "show")]
-            assert (refused_with(host, web, 4), refused_with(host, web, 6)) == ("EHOSTUNREACH", "EHOSTUNREACH")
+            errors = refused_with(host, web, 4), refused_with(host, web, 6)
+            assert errors == ("EHOSTUNREACH", "EHOSTUNREACH"), errors
             attempts(host, web)
         assert not sniffer.packets, sniffer.packets[:3]
     with s.test("the next start keeps it shut until the exit node is there"):
