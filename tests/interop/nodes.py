@@ -191,9 +191,12 @@ class Node:
         return "relay" if entry.get("Relay") and entry.get("Active", True) else "none"
 
     def wait_path(self, other, path, timeout=30):
-        """Pings now and then (a path is only looked for when it is used) until the path is as wished."""
+        """Uses the path (only then is one looked for) until it is as wished."""
+        address = other.ip4
+
         def reached():
-            self.ping(other, check=False, timeout=2)
+            self.icmp(address, count=1, check=False)
+            self.ping(address, check=False, timeout=2)
             return self.path(other) == path
         wait_for(reached, timeout, f"path from {self.name} to {other.name} is {path}")
 

@@ -75,6 +75,9 @@ INSTANTS = [(registering, 0.4), (rotating, 0.3), (map_applied, 0.1), (routes, 0.
 def comes_back(s, machine):
     """After a kill: the next start is Running by itself or after another `up`, with the same identity."""
     a = s.a
+    a.abandon()  # nothing to do but after a round that failed half way
+    if a.process is not None:
+        a.process.wait(10)
     a.start()
     wait_for(lambda: a.state() in ("Running", "Stopped", "NeedsLogin"), 20, "a settled state")
     if a.state() != "Running":
