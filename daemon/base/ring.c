@@ -35,8 +35,7 @@ struct Ring
 bool
 bell_init (Bell *bell)
 {
-  /* A consumer that only waits for the descriptor has to hear of the very first record, too. */
-  atomic_init (&bell->asleep, true);
+  atomic_init (&bell->asleep, false);
   bell->fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
   return bell->fd >= 0;
 }
