@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FIRST_ROOM 64 /* rule numbers */
+
 /* An address as a number. */
 typedef struct
 {
@@ -160,17 +162,20 @@ intern_active (Sweep *s)
   if (t->n_numbers + s->n_active > SOURCE_SETS_MAX)
     return UINT32_MAX;
   while (t->room_numbers < t->n_numbers + s->n_active) {
-    t->room_numbers = t->room_numbers ? t->room_numbers * 2 : 64;
+    t->room_numbers *= 2;
     t->numbers = mem_resize (t->numbers, t->room_numbers * sizeof *t->numbers);
   }
   uint32_t *fresh = t->numbers + t->n_numbers;
-  if (s->n_active > 0)
+  if (s->n_active > 0) {
     memcpy (fresh, s->active, s->n_active * sizeof *fresh);
-  qsort (fresh, s->n_active, sizeof *fresh, compare_numbers);
+    qsort (fresh, s->n_active, sizeof *fresh, compare_numbers);
+  }
   uint64_t slot = hash_numbers (fresh, s->n_active);
   for (uint32_t found; (found = s->index[slot % s->n_index]); slot++)
     if (t->sets[found - 1].n == s->n_active
-        && memcmp (t->numbers + t->sets[found - 1].start, fresh, s->n_active * sizeof *fresh) == 0)
+        && (s->n_active == 0
+            || memcmp (t->numbers + t->sets[found - 1].start, fresh, s->n_active * sizeof *fresh)
+                   == 0))
       return found - 1;
   t->sets = mem_grow (t->sets, t->n_sets, &t->room_sets, sizeof *t->sets);
   t->sets[t->n_sets].start = (uint32_t)t->n_numbers;
@@ -221,6 +226,8 @@ source_table_new (const FilterRule *const *rules, size_t n_rules)
   s.depth = mem_new ((n_rules + 1) * sizeof *s.depth);
   s.place = mem_new ((n_rules + 1) * sizeof *s.place);
   s.active = mem_new ((n_rules + 1) * sizeof *s.active);
+  table->room_numbers = FIRST_ROOM;
+  table->numbers = mem_new (FIRST_ROOM * sizeof *table->numbers);
   intern_active (&s);
   bool fits = sweep_family (&s, &table->families[0], rules, n_rules, 4)
               && sweep_family (&s, &table->families[1], rules, n_rules, 6);
