@@ -154,7 +154,7 @@ class Stage:
 
 def drop_privileges():
     capabilities = "-all,+net_admin,+net_raw"
-    return ["setpriv", "--reuid", str(DAEMON_UID), "--regid", str(DAEMON_UID), "--clear-groups",
+    return [shutil.which("setpriv"), "--reuid", str(DAEMON_UID), "--regid", str(DAEMON_UID), "--clear-groups",
             "--inh-caps", capabilities, "--ambient-caps", capabilities, "--bounding-set", capabilities,
             "--no-new-privs"]
 
