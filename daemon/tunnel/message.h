@@ -77,7 +77,8 @@ typedef struct
 /* A worker to another worker. */
 typedef enum
 {
-  HANDOVER_INNER,    /* a packet read from the TUN device for a peer that the other owns */
+  HANDOVER_INNER,    /* a filtered packet from the TUN device for a peer that the other owns */
+  HANDOVER_RAW,      /* the same before the filter, whose memory of flows is the owner's */
   HANDOVER_DATAGRAM, /* a data message with an index of the other */
   HANDOVER_SENT,     /* packets were sent on a session that the other owns */
 } HandoverType;

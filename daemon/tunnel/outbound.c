@@ -337,8 +337,8 @@ masquerade (const Worker *w, const TunnelPeer *config, SuperPacket *super, IpPac
   memcpy (super->packet + super->l4_offset + super->csum_offset, &field, sizeof field);
 }
 
-static void
-handle_super (Worker *w, uint8_t *raw, size_t size)
+void
+outbound_handle (Worker *w, uint8_t *raw, size_t size)
 {
   const View *view = w->view;
   const TunnelPeer *config;
@@ -361,6 +361,15 @@ handle_super (Worker *w, uint8_t *raw, size_t size)
   peer = find_peer (w, &packet.dst);
   if (peer == NULL) {
     drop_out (w, TUNNEL_DROP_NO_PEER, super.n_segments);
+    return;
+  }
+  /* Replies are handled by the peer's owner: it must know what they answer. TCP needs no memory.
+   * The kernel soon gives a two-way flow to the owner's queue by itself. */
+  if (peer->owner != w->number && packet.protocol != IP_PROTO_TCP) {
+    Handover handover = {.type = HANDOVER_RAW, .size = (uint32_t)size, .peer = peer};
+
+    if (!worker_hand_over (w, peer->owner, &handover, raw, size))
+      drop_out (w, TUNNEL_DROP_RING, super.n_segments);
     return;
   }
   config = view->attributes ? atomic_load (&peer->config) : NULL;
@@ -396,7 +405,7 @@ outbound_read_tun (Worker *w)
     }
     if (size <= 0)
       break;
-    handle_super (w, w->tun_buffer, (size_t)size);
+    outbound_handle (w, w->tun_buffer, (size_t)size);
     packets++;
     bytes += (size_t)size;
   }

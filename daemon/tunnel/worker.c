@@ -189,6 +189,9 @@ handle_handover (Worker *w, Handover *h)
       if (!h->peer->forgotten)
         outbound_passed (w, owned_active (w, h->peer), data, h->size);
       break;
+    case HANDOVER_RAW:
+      outbound_handle (w, data, h->size);
+      break;
     case HANDOVER_DATAGRAM:
       inbound_message (w, data, h->size, &h->address);
       break;

@@ -159,6 +159,9 @@ drop_out (Worker *w, TunnelDrop why, uint64_t n)
 /* Reads and sends what the TUN device has, within a budget. True when it may have more. */
 bool outbound_read_tun (Worker *w);
 
+/* Handles one packet as read from the TUN device. */
+void outbound_handle (Worker *w, uint8_t *raw, size_t size);
+
 /* Sends one packet of ours (no virtio header) to PEER, past the filter. */
 void outbound_inject (Worker *w, LivePeer *peer, uint8_t *packet, size_t size);
 
