@@ -1,6 +1,7 @@
 #include "tunnel/seal.h"
 
 #include "base/bytes.h"
+#include "tunnel/cipher-batch.h"
 #include "wireguard/messages.h"
 
 #include <openssl/evp.h>
@@ -11,6 +12,7 @@ struct Sealer
 {
   EVP_CIPHER *cipher;
   EVP_CIPHER_CTX *context;
+  bool batches; /* this processor can do many at once */
 };
 
 Sealer *
@@ -23,6 +25,7 @@ sealer_new (void)
     abort ();
   sealer->cipher = EVP_CIPHER_fetch (NULL, "ChaCha20-Poly1305", NULL);
   sealer->context = EVP_CIPHER_CTX_new ();
+  sealer->batches = cipher_batch_available ();
   if (sealer->cipher == NULL || sealer->context == NULL
       || EVP_EncryptInit_ex2 (sealer->context, sealer->cipher, zero, zero, NULL) != 1)
     abort ();
@@ -47,26 +50,50 @@ must (int result)
     abort ();
 }
 
+static void
+seal_one (Sealer *sealer, const uint8_t *key, uint8_t *body, size_t size, uint64_t counter)
+{
+  uint8_t nonce[AEAD_NONCE_SIZE] = {0};
+  int plain = (int)size, length;
+
+  store_le64 (nonce + 4, counter);
+  must (EVP_EncryptInit_ex2 (sealer->context, NULL, key, nonce, NULL));
+  must (EVP_EncryptUpdate (sealer->context, body, &length, body, plain));
+  must (EVP_EncryptFinal_ex (sealer->context, body + plain, &length));
+  must (EVP_CIPHER_CTX_ctrl (sealer->context, EVP_CTRL_AEAD_GET_TAG, AEAD_TAG_SIZE, body + plain));
+}
+
 void
 seal_run (Sealer *sealer, const uint8_t key[32], uint32_t remote_index, uint64_t first,
           const Run *run)
 {
-  uint8_t nonce[AEAD_NONCE_SIZE] = {0};
-  uint8_t *message = run->data;
-  int length;
+  uint32_t equal = run->last == run->segment ? run->n : run->n - 1;
+  uint32_t i = 0;
+  bool keyed = false;
 
-  for (uint32_t i = 0; i < run->n; i++, message += run->segment) {
+  for (uint32_t k = 0; k < run->n; k++)
+    wg_transport_write (run->data + (size_t)k * run->segment, remote_index, first + k);
+  while (sealer->batches && i < equal) {
+    uint8_t *messages[CIPHER_BATCH];
+    uint64_t counters[CIPHER_BATCH];
+    uint32_t n = equal - i < CIPHER_BATCH ? equal - i : CIPHER_BATCH;
+
+    if (!cipher_batch_pays (n, run->segment - WG_TRANSPORT_OVERHEAD))
+      break;
+    for (uint32_t k = 0; k < n; k++) {
+      messages[k] = run->data + (size_t)(i + k) * run->segment + WG_TRANSPORT_HEADER_SIZE;
+      counters[k] = first + i + k;
+    }
+    cipher_batch_seal (key, messages, counters, n, run->segment - WG_TRANSPORT_OVERHEAD);
+    i += n;
+  }
+  for (; i < run->n; i++) {
     uint32_t size = i + 1 < run->n ? run->segment : run->last;
-    int plain = (int)(size - WG_TRANSPORT_OVERHEAD);
-    uint8_t *body = message + WG_TRANSPORT_HEADER_SIZE;
 
-    wg_transport_write (message, remote_index, first + i);
-    store_le64 (nonce + 4, first + i);
-    must (EVP_EncryptInit_ex2 (sealer->context, NULL, i == 0 ? key : NULL, nonce, NULL));
-    must (EVP_EncryptUpdate (sealer->context, body, &length, body, plain));
-    must (EVP_EncryptFinal_ex (sealer->context, body + plain, &length));
-    must (
-        EVP_CIPHER_CTX_ctrl (sealer->context, EVP_CTRL_AEAD_GET_TAG, AEAD_TAG_SIZE, body + plain));
+    seal_one (sealer, keyed ? NULL : key,
+              run->data + (size_t)i * run->segment + WG_TRANSPORT_HEADER_SIZE,
+              size - WG_TRANSPORT_OVERHEAD, first + i);
+    keyed = true;
   }
 }
 

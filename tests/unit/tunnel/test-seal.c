@@ -102,6 +102,18 @@ test_runs (void)
   }
 }
 
+/* Every size also in the widths that go through the processor's vectors. */
+static void
+test_batches (void)
+{
+  SeededRandom random;
+
+  seeded_random_init (&random, SEED + 3);
+  for (size_t size = 0; size <= SIZE_MAX_TESTED; size++)
+    check_run (&random.base, size + 32, size + 32, 8 + (uint32_t)(size % 33),
+               random_u64 (&random.base) >> 1);
+}
+
 static void
 test_forged (void)
 {
@@ -157,6 +169,7 @@ main (int argc, char **argv)
   g_test_add_func ("/tunnel/seal/reproduces-the-vectors", test_vectors);
   g_test_add_func ("/tunnel/seal/agrees-with-the-primitive-for-every-size", test_sizes);
   g_test_add_func ("/tunnel/seal/agrees-with-the-primitive-for-runs", test_runs);
+  g_test_add_func ("/tunnel/seal/agrees-with-the-primitive-for-batches", test_batches);
   g_test_add_func ("/tunnel/open/refuses-any-flipped-bit-and-shows-nothing", test_forged);
   g_test_add_func ("/tunnel/open/refuses-another-counter-or-key", test_wrong_counter);
   return g_test_run ();
