@@ -284,14 +284,14 @@ node_address (Netcheck *n, const DerpNode *node, unsigned family, IpAddr *out)
 }
 
 static void
-send_try (Netcheck *n, Set *set, const IpAddr *addr, uint16_t port, int64_t now_us)
+send_try (Netcheck *n, Set *set, const IpPort *to, int64_t now_us)
 {
   Try *try = &set->tries[set->next++];
 
   random_fill (n->random, &try->tx_id, sizeof try->tx_id);
-  try->to = (IpPort){*addr, port};
+  try->to = *to;
   try->sent_us = now_us;
-  if (addr->family == 4)
+  if (to->addr.family == 4)
     n->report->ipv4_can_send = true;
   else
     n->report->ipv6_can_send = true;
@@ -317,26 +317,29 @@ would_teach (const Netcheck *n, const Set *set)
   return answers < 2;
 }
 
-/* The nodes of a region that answer over FAMILY take turns. */
-static const DerpNode *
-node_for_try (const DerpRegion *region, unsigned family, unsigned number)
+/* The nodes of a region take turns; one whose name is not resolved yet is passed over. */
+static AddressResult
+address_for_try (Netcheck *n, const DerpRegion *region, unsigned family, unsigned number,
+                 IpPort *out)
 {
-  size_t usable = 0;
+  AddressResult best = ADDRESS_NONE;
 
-  for (size_t i = 0; i < region->n_nodes; i++)
-    usable += probe_node_usable (&region->nodes[i], family);
-  if (usable == 0)
-    return NULL;
-  number %= (unsigned)usable;
-  for (size_t i = 0;; i++)
-    if (probe_node_usable (&region->nodes[i], family) && number-- == 0)
-      return &region->nodes[i];
+  for (size_t i = 0; i < region->n_nodes; i++) {
+    const DerpNode *node = &region->nodes[(number + i) % region->n_nodes];
+    AddressResult result = node_address (n, node, family, &out->addr);
+    out->port = node->stun_port;
+    if (result == ADDRESS_KNOWN)
+      return result;
+    if (result == ADDRESS_PENDING)
+      best = result;
+  }
+  return best;
 }
 
 static void
 send_due (Netcheck *n, Set *set, int64_t now_us)
 {
-  IpAddr addr;
+  IpPort to;
 
   set->waiting = false;
   while (!set->done && set->next < set->plan.tries
@@ -346,10 +349,9 @@ send_due (Netcheck *n, Set *set, int64_t now_us)
       return;
     }
     const DerpRegion *region = &n->map->regions[set->plan.region];
-    const DerpNode *node = node_for_try (region, set->plan.family, set->next);
-    switch (node ? node_address (n, node, set->plan.family, &addr) : ADDRESS_NONE) {
+    switch (address_for_try (n, region, set->plan.family, set->next, &to)) {
       case ADDRESS_KNOWN:
-        send_try (n, set, &addr, node->stun_port, now_us);
+        send_try (n, set, &to, now_us);
         break;
       case ADDRESS_PENDING:
         set->waiting = true;

@@ -277,7 +277,8 @@ on_link (Path *path, const PathEvent *event)
     path->last_rebind_us = LONG_AGO;
     if (path->port4 != 0 || path->port6 != 0)
       path_rebind (path);
-    relays_link_changed (path->relays, &path->link, path->now_us);
+    if (was_up) /* else they begin only now */
+      relays_link_changed (path->relays, &path->link, path->now_us);
   }
   discovery_request (path, event->link.major || !was_up);
 }
