@@ -40,7 +40,8 @@ refused (Control *c, const char *text)
     l->refresh_at = c->now + REFRESH_MAX_US;
     return;
   }
-  if (!permanent) {
+  /* whoever answers a waiting person with an error has denied the login, whatever the words */
+  if (!permanent && l->kind != LOGIN_FOLLOWUP) {
     retry (c, problem, text);
     return;
   }

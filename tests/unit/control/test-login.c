@@ -448,6 +448,23 @@ test_permanent (void)
 }
 
 static void
+test_denied (void)
+{
+  g_autoptr (Harness) h = fresh ();
+
+  harness_login (h, NULL, false);
+  g_auto (HarnessRequest) first = harness_take (h, "/machine/register");
+  reply_url (h, &first, urls[0]);
+  g_auto (HarnessRequest) wait = harness_take (h, "/machine/register");
+  harness_forget (h);
+  harness_reply (h, &wait, 200, "{\"Error\":\"not today\"}");
+  harness_assert_log (h, "url -\nproblem login-denied: not today\n");
+  g_assert_true (key_zero (&h->disk.pending_key));
+  harness_run (h, 600 * S);
+  harness_quiet (h);
+}
+
+static void
 test_unknown_error (void)
 {
   g_autoptr (Harness) h = fresh ();
@@ -716,6 +733,7 @@ main (int argc, char **argv)
   g_test_add_func ("/control/login/honours-retry-after", test_rate_limit);
   g_test_add_func ("/control/login/retries-http-errors-and-says-why", test_http_errors);
   g_test_add_func ("/control/login/stops-at-permanent-errors", test_permanent);
+  g_test_add_func ("/control/login/an-error-while-waiting-means-denied", test_denied);
   g_test_add_func ("/control/login/retries-unknown-errors", test_unknown_error);
   g_test_add_func ("/control/login/refreshes-with-the-profiles-key", test_refresh);
   g_test_add_func ("/control/login/an-expired-key-is-replaced-once", test_expired_at_start);
