@@ -15,10 +15,11 @@ typedef enum
   SIM_DATAGRAM,      /* arrives at address to */
   SIM_LAN_DATAGRAM,  /* arrives at node target */
   SIM_STREAM_OPEN,   /* the relay answers the dial of stream target */
-  SIM_STREAM_UP,     /* bytes of stream target arrive at the relay */
+  SIM_STREAM_UP,     /* bytes of stream target arrive at the server */
   SIM_STREAM_DOWN,   /* bytes of stream target arrive at the node */
-  SIM_STREAM_END_UP, /* the end of stream target arrives at the relay */
+  SIM_STREAM_END_UP, /* the end of stream target arrives at the server */
   SIM_STREAM_END_DOWN,
+  SIM_STREAM_RESET, /* bytes arrive for a stream that the server has forgotten */
   SIM_NODE_TICK,
   SIM_NODE_ANSWER, /* of an HTTPS or ICMP probe: serial is its number, value the latency */
   SIM_NODE_START,
@@ -31,8 +32,8 @@ typedef enum
   SIM_RELAY_TICK,
   SIM_CONTROL_DOWN,
   SIM_CONTROL_UP,
-  SIM_CONTROL_TICK, /* the server of node target's session wants attention */
-  SIM_MAP,          /* node target learns about peer serial */
+  SIM_CONTROL_KEEP_ALIVE,
+  SIM_CONTROL_NEWS, /* what nodes announced is passed on */
   SIM_UDP_BLOCK,    /* site target drops all UDP from now on */
   SIM_UDP_UNBLOCK,
   SIM_FLOW, /* flow target sends */

@@ -13,6 +13,7 @@
 #define CALM_AFTER_US    (20 * USEC_PER_SEC)
 #define REHOME_US        (40 * USEC_PER_SEC) /* a relay went: until all have a new home */
 #define TOLD_WITHIN_US   (10 * USEC_PER_SEC) /* news reach everybody */
+#define PATIENCE         6 /* packets that may be lost in a row: one in twelve is, there or back */
 #define STALL_US         (10 * USEC_PER_SEC)
 #define DIRECT_WITHIN_US (35 * USEC_PER_SEC)
 #define OFTEN_US         (2 * USEC_PER_SEC) /* flows at least so frequent keep a path warm */
@@ -129,7 +130,7 @@ check_answers (Sim *sim, Flow *flow, int64_t calm_us)
 
   if (flow->interval_us <= OFTEN_US)
     sim->flows->stats.longest_stall_us = MAX (sim->flows->stats.longest_stall_us, quiet);
-  if (quiet > STALL_US + 3 * flow->interval_us)
+  if (quiet > STALL_US + PATIENCE * flow->interval_us)
     sim_fail (sim, "nodes %u and %u: no answer for %" G_GINT64_FORMAT " s although all is calm",
               flow->a, flow->b, quiet / USEC_PER_SEC);
 }

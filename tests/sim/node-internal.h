@@ -4,6 +4,7 @@
 #include "node.h"
 
 #include "derp/client.h"
+#include "session.h"
 
 #define MAX_CONNECTIONS 16
 #define MAX_STUCK       4
@@ -42,12 +43,19 @@ struct SimNode
   int64_t epoch_us; /* of its clock in the world's time, at most 0 */
   int64_t wall_error_us;
   SeededRandom random;
-  NodePrivate private_key;
+  SimSession *session;
+  NodePrivate private_key; /* in use; zero: not registered yet */
+  NodePublic public_key;
+  Netmap *netmap; /* in force */
   uint8_t disco_private[KEY_SIZE];
   uint8_t timestamp[WG_TIMESTAMP_SIZE]; /* on its disk */
-  SimNodeRecord record;
+  DiscoPublic disco_key;
+  uint16_t home_region;
+  IpPort endpoints[ENDPOINTS_MAX];
+  uint8_t endpoint_types[ENDPOINTS_MAX];
+  size_t n_endpoints;
   Path *path;
-  WgHost *wg;
+  WgHost *wg; /* NULL until the node has a key */
   Connection connections[MAX_CONNECTIONS];
   PeerState peers[SIM_MAX_NODES];
   bool pulling; /* inside the loop over a relay client's actions */
@@ -75,7 +83,7 @@ void node_drain_path (SimNode *node);
 /* New UDP sockets on port WANTED, or any (0). */
 void node_rebind (SimNode *node, uint16_t wanted);
 
-/* Tells the coordination server that the record changed. */
+/* Tells the coordination server where this node is. */
 void node_announce (SimNode *node);
 
 unsigned node_peer_index (const SimNode *node, const NodePublic *key);

@@ -42,16 +42,18 @@ node_rebind (SimNode *node, uint16_t wanted)
 void
 node_announce (SimNode *node)
 {
-  node->record.version++;
-  sim_coordinator_changed (node->sim, node);
+  sim_session_announce (node->session, &node->disco_key, node->endpoints, node->endpoint_types,
+                        node->n_endpoints, node->home_region);
 }
 
 static void
 announce_endpoints (SimNode *node, const Endpoint *list, size_t count)
 {
-  node->record.n_endpoints = MIN (count, G_N_ELEMENTS (node->record.endpoints));
-  for (size_t i = 0; i < node->record.n_endpoints; i++)
-    node->record.endpoints[i] = list[i].at;
+  node->n_endpoints = MIN (count, G_N_ELEMENTS (node->endpoints));
+  for (size_t i = 0; i < node->n_endpoints; i++) {
+    node->endpoints[i] = list[i].at;
+    node->endpoint_types[i] = (uint8_t)list[i].type;
+  }
   node_announce (node);
 }
 
@@ -104,8 +106,8 @@ run_path_action (SimNode *node, const PathAction *action)
       announce_endpoints (node, action->endpoints.list, action->endpoints.count);
       break;
     case PATH_ACTION_NET_INFO:
-      if (node->record.home_region != action->net_info.home_region) {
-        node->record.home_region = action->net_info.home_region;
+      if (node->home_region != action->net_info.home_region) {
+        node->home_region = action->net_info.home_region;
         node_announce (node);
       }
       break;

@@ -2,6 +2,7 @@
 
 #include "path/classify.h"
 #include "relay.h"
+#include "stream.h"
 
 #include <glib.h>
 #include <string.h>
@@ -226,17 +227,23 @@ connection_of_stream (SimNode *node, uint32_t stream)
 }
 
 void
-sim_node_stream_open (SimNode *node, uint32_t stream, bool ok, bool fast_start)
+sim_node_stream_open (SimNode *node, uint32_t stream, bool ok)
 {
   Connection *c = connection_of_stream (node, stream);
-  DerpClientEvent event = {.type = DERP_CLIENT_EVENT_CONNECTED, .connected = {fast_start, {{0}}}};
+  DerpClientEvent event = {.type = DERP_CLIENT_EVENT_CONNECTED};
 
-  if (!c || !sim_node_running (node))
+  if (!sim_node_running (node))
+    return;
+  if (sim_session_has_stream (node->session, stream))
+    sim_session_stream_open (node->session, stream, ok, node_now (node));
+  node_plan_tick (node);
+  if (!c)
     return;
   if (!ok) {
     relay_closed (node, c, RELAY_CLOSED_TCP);
   } else {
     c->open = true;
+    event.connected.fast_start = sim_relay_fast_start (stream);
     memcpy (event.connected.server_key.bytes,
             sim_relay_public_key (node->sim->relays[c->region - 1]), KEY_SIZE);
     feed_relay (node, c, &event);
@@ -250,9 +257,12 @@ sim_node_stream_bytes (SimNode *node, uint32_t stream, const uint8_t *bytes, siz
   Connection *c = connection_of_stream (node, stream);
   DerpClientEvent event = {.type = DERP_CLIENT_EVENT_BYTES, .bytes = {bytes, size}};
 
-  if (!c || !sim_node_running (node))
+  if (!sim_node_running (node))
     return;
-  feed_relay (node, c, &event);
+  if (sim_session_has_stream (node->session, stream))
+    sim_session_stream_bytes (node->session, stream, bytes, size, node_now (node));
+  else if (c)
+    feed_relay (node, c, &event);
   node_plan_tick (node);
 }
 
@@ -261,8 +271,11 @@ sim_node_stream_end (SimNode *node, uint32_t stream)
 {
   Connection *c = connection_of_stream (node, stream);
 
-  if (!c || !sim_node_running (node))
+  if (!sim_node_running (node))
     return;
-  feed_relay (node, c, &(DerpClientEvent){.type = DERP_CLIENT_EVENT_END});
+  if (sim_session_has_stream (node->session, stream))
+    sim_session_stream_end (node->session, stream, node_now (node));
+  else if (c)
+    feed_relay (node, c, &(DerpClientEvent){.type = DERP_CLIENT_EVENT_END});
   node_plan_tick (node);
 }

@@ -1,6 +1,5 @@
 #include "node-internal.h"
 
-#include "coordinator.h"
 #include "network.h"
 #include "path/classify.h"
 
@@ -12,8 +11,11 @@
 static int64_t
 node_deadline (SimNode *node)
 {
-  int64_t deadline = time_min (path_next_deadline (node->path), wg_host_next_deadline (node->wg));
+  int64_t deadline
+      = time_min (path_next_deadline (node->path), sim_session_deadline (node->session));
 
+  if (node->wg)
+    deadline = time_min (deadline, wg_host_next_deadline (node->wg));
   return time_min (deadline, node_relay_deadline (node));
 }
 
@@ -43,7 +45,9 @@ sim_node_tick (SimNode *node, uint32_t serial)
   if (node_deadline (node) <= node_now (node)) {
     node->wake_ups++;
     node_relay_tick (node);
-    wg_host_tick (node->wg, node_now (node));
+    if (node->wg)
+      wg_host_tick (node->wg, node_now (node));
+    sim_session_tick (node->session, node_now (node));
     node_feed_path (node, &(PathEvent){.type = PATH_EVENT_TICK});
     node->stuck = node_deadline (node) <= node_now (node) ? node->stuck + 1 : 0;
     if (node->stuck > MAX_STUCK)
@@ -83,47 +87,92 @@ sim_node_datagram (SimNode *node, uint16_t port, const IpPort *from, const uint8
 
   if (!sim_node_running (node) || port != node->port)
     return;
-  if (packet_classify (bytes, size) == PACKET_WIREGUARD)
-    wg_host_datagram (node->wg, bytes, size, &source, node_now (node));
-  else
+  if (packet_classify (bytes, size) != PACKET_WIREGUARD)
     node_feed_path (node, &event);
+  else if (node->wg)
+    wg_host_datagram (node->wg, bytes, size, &source, node_now (node));
   node_plan_tick (node);
 }
 
-void
-sim_node_control (SimNode *node, bool connected, DerpMap *map)
-{
-  PathEvent event = {.type = PATH_EVENT_CONTROL, .control_connected = connected};
+/* --- what the session says --- */
 
-  if (!sim_node_running (node))
-    return;
-  node_feed_path (node, &event);
-  if (map)
-    node_feed_path (node, &(PathEvent){.type = PATH_EVENT_DERP_MAP, .derp_map = map});
-  node_plan_tick (node);
+void
+sim_node_online (SimNode *node, bool online)
+{
+  sim_log (node->sim, "node %u: control %s", node->id, online ? "online" : "offline");
+  node_feed_path (node, &(PathEvent){.type = PATH_EVENT_CONTROL, .control_connected = online});
 }
 
 void
-sim_node_learn (SimNode *node, const SimNodeRecord *records, size_t n)
+sim_node_identity (SimNode *node, const NodePrivate *key)
 {
-  g_autofree PathPeer *peers = g_new0 (PathPeer, n);
-  PathEvent event = {.type = PATH_EVENT_PEERS, .peers = {.peers = peers, .n_peers = n}};
+  WgDeviceConfig config = {.private_key = *key, .n_workers = 1};
+  WgHostCallbacks callbacks = node_wireguard_callbacks;
+  PathEvent event = {.type = PATH_EVENT_IDENTITY};
 
-  if (!sim_node_running (node))
+  if (node->wg && memcmp (key->bytes, node->private_key.bytes, KEY_SIZE) == 0)
     return;
-  for (size_t i = 0; i < n; i++) {
-    PeerState *state = &node->peers[node_peer_index (node, &records[i].key)];
-    peers[i].key = records[i].key;
-    peers[i].disco_key = records[i].disco_key;
-    peers[i].home_region = records[i].home_region;
-    peers[i].endpoints = records[i].endpoints;
-    peers[i].n_endpoints = records[i].n_endpoints;
-    if (!state->known)
-      wg_host_change_peer (node->wg, &records[i].key, WG_PEER_ALLOW, node_now (node));
-    state->known = true;
+  if (node->wg) {
+    sim_fail (node->sim, "node %u: the key changed by itself", node->id);
+    return;
   }
+  node->private_key = *key;
+  key_public (key->bytes, node->public_key.bytes);
+  callbacks.data = node;
+  config.now_us = node_now (node);
+  config.wall_time = wall_time_add_us (node->sim->wall, node->sim->now_us + node->wall_error_us);
+  memcpy (config.timestamp_floor, node->timestamp, WG_TIMESTAMP_SIZE);
+  node->wg = wg_host_new (&config, &node->random.base, &callbacks);
+  event.identity.disco_private = node->disco_private;
+  event.identity.node_key = node->public_key;
   node_feed_path (node, &event);
-  node_plan_tick (node);
+}
+
+static void
+learn_peer (SimNode *node, const NetmapPeerChange *change)
+{
+  const Node *peer = change->after ? change->after : change->before;
+  PeerState *state = &node->peers[peer->id - 1];
+  PathPeer path_peer = {.key = peer->key, .disco_key = peer->disco_key};
+  PathEvent event = {.type = PATH_EVENT_PEERS};
+
+  if (change->before && change->after
+      && memcmp (change->before->key.bytes, peer->key.bytes, KEY_SIZE) != 0)
+    sim_fail (node->sim, "node %u: the key of a peer changed by itself", node->id);
+  path_peer.home_region = (uint16_t)peer->home_derp;
+  path_peer.endpoints = peer->endpoints;
+  path_peer.n_endpoints = peer->n_endpoints;
+  if (change->after) {
+    event.peers.peers = &path_peer;
+    event.peers.n_peers = 1;
+  } else {
+    event.peers.removed = &peer->key;
+    event.peers.n_removed = 1;
+  }
+  state->known = change->after != NULL;
+  wg_host_change_peer (node->wg, &peer->key, state->known ? WG_PEER_ALLOW : WG_PEER_REMOVE,
+                       node_now (node));
+  node_feed_path (node, &event);
+}
+
+void
+sim_node_netmap (SimNode *node, const Netmap *netmap)
+{
+  NetmapChanges changes;
+
+  netmap_changes_init (&changes);
+  netmap_diff (node->netmap, netmap, &changes);
+  sim_log (node->sim, "node %u: a map with %zu peers, %zu changed", node->id,
+           netmap_n_peers (netmap), changes.n_peers);
+  if (!node->netmap || changes.flags & NETMAP_CHANGED_DERP_MAP)
+    node_feed_path (node, &(PathEvent){.type = PATH_EVENT_DERP_MAP,
+                                       .derp_map = netmap_derp_map (netmap)});
+  for (size_t i = 0; i < changes.n_peers && node->wg; i++)
+    learn_peer (node, &changes.peers[i]);
+  netmap_changes_clear (&changes);
+  if (node->netmap)
+    netmap_unref (node->netmap);
+  node->netmap = netmap_ref (netmap);
 }
 
 void
@@ -131,7 +180,7 @@ sim_node_send (SimNode *node, unsigned to, const uint8_t *packet, size_t size)
 {
   if (!sim_node_running (node) || !node->peers[to].known)
     return;
-  wg_host_send (node->wg, &node->sim->nodes[to]->record.key, packet, size, node_now (node));
+  wg_host_send (node->wg, &node->sim->nodes[to]->public_key, packet, size, node_now (node));
   node_plan_tick (node);
 }
 
@@ -149,12 +198,8 @@ tell_link (SimNode *node, bool major)
 void
 sim_node_start (SimNode *node)
 {
-  WgHostCallbacks callbacks = node_wireguard_callbacks;
-  WgDeviceConfig config = {.private_key = node->private_key, .n_workers = 1};
-
   if (node->started)
     return;
-  callbacks.data = node;
   node->started = true;
   node->suspended_us = 0;
   node->generation++;
@@ -162,23 +207,15 @@ sim_node_start (SimNode *node)
   node->tick_us = TIME_NEVER;
   memset (node->peers, 0, sizeof node->peers);
   key_generate (&node->random.base, node->disco_private);
-  key_public (node->disco_private, node->record.disco_key.bytes);
-  node->record.n_endpoints = 0;
-  node->record.home_region = 0;
-  config.now_us = node_now (node);
-  config.wall_time = wall_time_add_us (node->sim->wall, node->sim->now_us + node->wall_error_us);
-  memcpy (config.timestamp_floor, node->timestamp, WG_TIMESTAMP_SIZE);
-  node->wg = wg_host_new (&config, &node->random.base, &callbacks);
+  key_public (node->disco_private, node->disco_key.bytes);
+  node->n_endpoints = 0;
+  node->home_region = 0;
   node->path = path_new (&node->random.base);
-  PathEvent event = {.type = PATH_EVENT_IDENTITY};
-  event.identity.disco_private = node->disco_private;
-  event.identity.node_key = node->record.key;
-  node_feed_path (node, &event);
   tell_link (node, false);
   node_rebind (node, SIM_NODE_PORT);
   node_drain_path (node);
   node_announce (node);
-  sim_coordinator_joined (node->sim, node);
+  sim_session_start (node->session, node_now (node), node->wall_error_us);
   node_plan_tick (node);
 }
 
@@ -188,8 +225,12 @@ sim_node_stop (SimNode *node)
   if (!node->started)
     return;
   node_relay_close_all (node);
+  sim_session_stop (node->session);
   path_free (node->path);
   wg_host_free (node->wg);
+  if (node->netmap)
+    netmap_unref (node->netmap);
+  node->netmap = NULL;
   node->path = NULL;
   node->wg = NULL;
   node->started = false;
@@ -220,9 +261,10 @@ sim_node_resume (SimNode *node)
   node->suspended_us = 0;
   node->changed_us = node->sim->now_us;
   node->tick_us = TIME_NEVER;
-  wg_host_woke (node->wg);
+  if (node->wg)
+    wg_host_woke (node->wg);
   node_feed_path (node, &event);
-  sim_coordinator_joined (node->sim, node);
+  sim_session_link (node->session, node_now (node), true);
   node_plan_tick (node);
 }
 
@@ -235,7 +277,7 @@ sim_node_roam (SimNode *node, SimSite *site)
   if (!sim_node_running (node))
     return;
   tell_link (node, true);
-  sim_coordinator_joined (node->sim, node);
+  sim_session_link (node->session, node_now (node), false);
   node_plan_tick (node);
 }
 
@@ -250,8 +292,7 @@ sim_node_new (Sim *sim, unsigned id, SimSite *site)
   node->address = sim_network_join (sim, site);
   seeded_random_init (&node->random, sim->options.seed * 1000 + id);
   node->epoch_us = -random_between (&node->random.base, USEC_PER_SEC, 86400 * USEC_PER_SEC);
-  key_generate (&node->random.base, node->private_key.bytes);
-  key_public (node->private_key.bytes, node->record.key.bytes);
+  node->session = sim_session_new (sim, id, &node->random.base);
   return node;
 }
 
@@ -259,6 +300,7 @@ void
 sim_node_free (SimNode *node)
 {
   sim_node_stop (node);
+  sim_session_free (node->session);
   g_free (node);
 }
 
@@ -300,10 +342,10 @@ sim_node_running (const SimNode *node)
   return node->started && node->suspended_us == 0;
 }
 
-const SimNodeRecord *
-sim_node_record (const SimNode *node)
+int64_t
+sim_node_now (const SimNode *node)
 {
-  return &node->record;
+  return node_now (node);
 }
 
 int64_t
@@ -326,14 +368,14 @@ sim_node_describe_path (const SimNode *node, unsigned to)
   PathPeerStatus status = {0};
   char udp[IP_PORT_TEXT_MAX] = "none";
 
-  if (!path_peer_status (node->path, &node->sim->nodes[to]->record.key, &status))
+  if (!path_peer_status (node->path, &node->sim->nodes[to]->public_key, &status))
     return g_strdup ("unknown peer");
   if (status.destination.udp.addr.family)
     ip_port_format (&status.destination.udp, udp);
   return g_strdup_printf ("NAT %d, home %u, udp %s%s, relay %u, %u candidates of %zu, reason %d",
-                          (int)node->site->nat, node->record.home_region, udp,
+                          (int)node->site->nat, node->home_region, udp,
                           status.destination.trusted ? " trusted" : "", status.destination.region,
-                          status.n_candidates, node->sim->nodes[to]->record.n_endpoints,
+                          status.n_candidates, node->sim->nodes[to]->n_endpoints,
                           (int)status.relayed);
 }
 
@@ -349,8 +391,9 @@ sim_node_status (SimNode *node, SimNodeStatus *out)
   *out = (SimNodeStatus){.wake_ups = node->wake_ups,
                          .wireguard_deadline_us = TIME_NEVER,
                          .path_deadline_us = TIME_NEVER};
-  if (!node->started)
+  if (!node->started || !node->wg)
     return;
+  out->known_peers = wg_device_stats (wg_host_device (node->wg)).known_peers;
   out->peers = wg_host_n_peers (node->wg);
   out->staged = wg_host_n_staged (node->wg);
   out->indices = wg_device_stats (wg_host_device (node->wg)).indices;

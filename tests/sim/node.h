@@ -1,23 +1,11 @@
-/* A node of the simulated world: the real cores of path, relay client and WireGuard, joined as the
- * tunnel joins them, with a clock, a disk (node key, timestamp) and a place of its own. */
+/* A node of the simulated world: the real cores of control, path, relay client and WireGuard,
+ * joined as session and tunnel join them, with a clock, a disk and a place of its own. */
 #pragma once
 
 #include "world.h"
 
-#include "netmap/derp-map.h"
 #include "path/path.h"
 #include "wg-host.h"
-
-/* What everybody may know of a node: the coordination server hands it out. */
-typedef struct
-{
-  NodePublic key;
-  DiscoPublic disco_key;
-  uint16_t home_region;
-  IpPort endpoints[ENDPOINTS_MAX];
-  size_t n_endpoints;
-  uint32_t version; /* grows with every change */
-} SimNodeRecord;
 
 SimNode *sim_node_new (Sim *sim, unsigned id, SimSite *site);
 void sim_node_free (SimNode *node);
@@ -33,13 +21,9 @@ void sim_node_tick (SimNode *node, uint32_t serial);
 void sim_node_answer (SimNode *node, const SimEvent *event);
 void sim_node_datagram (SimNode *node, uint16_t port, const IpPort *from, const uint8_t *bytes,
                         size_t size);
-void sim_node_stream_open (SimNode *node, uint32_t stream, bool ok, bool fast_start);
+void sim_node_stream_open (SimNode *node, uint32_t stream, bool ok);
 void sim_node_stream_bytes (SimNode *node, uint32_t stream, const uint8_t *bytes, size_t size);
 void sim_node_stream_end (SimNode *node, uint32_t stream);
-
-/* From the coordination server: connected or not, the relays, and what it says of peers. */
-void sim_node_control (SimNode *node, bool connected, DerpMap *map);
-void sim_node_learn (SimNode *node, const SimNodeRecord *records, size_t n);
 
 /* The host sends PACKET to node TO. */
 void sim_node_send (SimNode *node, unsigned to, const uint8_t *packet, size_t size);
@@ -50,7 +34,7 @@ SimSite *sim_node_site (const SimNode *node);
 IpAddr sim_node_address (const SimNode *node);
 bool sim_node_suspended (const SimNode *node);
 bool sim_node_running (const SimNode *node); /* started and awake */
-const SimNodeRecord *sim_node_record (const SimNode *node);
+int64_t sim_node_now (const SimNode *node);  /* by its own clock */
 
 /* Last start, resume or move. */
 int64_t sim_node_changed_us (const SimNode *node);
@@ -70,6 +54,7 @@ typedef struct
   size_t relay_connections;
   int64_t wireguard_deadline_us; /* of the simulated world; TIME_NEVER: none */
   int64_t path_deadline_us;
+  size_t known_peers;
 } SimNodeStatus;
 
 void sim_node_status (SimNode *node, SimNodeStatus *out);

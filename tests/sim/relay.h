@@ -24,15 +24,13 @@ int64_t sim_relay_changed_us (const SimRelay *relay);
 /* A STUN request. */
 void sim_relay_datagram (Sim *sim, unsigned i, const SimEvent *event);
 
-/* NODE dials relay I: the number of a stream, whose fate comes as SIM_STREAM_OPEN. */
-uint32_t sim_stream_dial (Sim *sim, SimNode *node, unsigned i);
+/* Streams of relay I (see stream.h). */
+bool sim_relay_accept (Sim *sim, unsigned i, uint32_t id);
+void sim_relay_bytes (Sim *sim, unsigned i, uint32_t id, const uint8_t *bytes, size_t size);
+void sim_relay_ended (Sim *sim, unsigned i, uint32_t id);
 
-/* The node's side: sends bytes, or ends the stream. */
-void sim_stream_send (Sim *sim, uint32_t stream, const uint8_t *bytes, size_t size);
-void sim_stream_close (Sim *sim, uint32_t stream);
+/* Some connections are made with the relay's key known beforehand. */
+bool sim_relay_fast_start (uint32_t id);
 
-/* Events of streams and relays. */
+/* SIM_RELAY_… events. */
 void sim_relay_event (Sim *sim, const SimEvent *event);
-
-/* Bytes that wait in all streams for nodes that sleep. */
-size_t sim_streams_held (const Sim *sim);

@@ -6,6 +6,7 @@
 #include "network.h"
 #include "node.h"
 #include "relay.h"
+#include "stream.h"
 
 #include <glib.h>
 #include <stdarg.h>
@@ -69,29 +70,6 @@ sim_log (Sim *sim, const char *format, ...)
   g_printerr ("%12.6f %s\n", (double)sim->now_us / USEC_PER_SEC, text);
 }
 
-int
-sim_node_by_key (const Sim *sim, const NodePublic *key)
-{
-  gpointer found = g_hash_table_lookup (sim->by_key, key->bytes);
-
-  return found ? GPOINTER_TO_INT (found) - 1 : -1;
-}
-
-static guint
-key_hash (gconstpointer key)
-{
-  guint hash;
-
-  memcpy (&hash, key, sizeof hash);
-  return hash;
-}
-
-static gboolean
-keys_equal (gconstpointer a, gconstpointer b)
-{
-  return memcmp (a, b, KEY_SIZE) == 0;
-}
-
 Sim *
 sim_new (const SimOptions *options)
 {
@@ -102,8 +80,8 @@ sim_new (const SimOptions *options)
   sim->wall = (WallTime){1790000000, 0};
   seeded_random_init (&sim->random, options->seed);
   sim_events_init (&sim->events);
-  sim->by_key = g_hash_table_new (key_hash, keys_equal);
   sim_network_init (sim);
+  sim_streams_init (sim);
   for (unsigned i = 0; i < SIM_RELAYS; i++)
     sim->relays[i] = sim_relay_new (sim, i);
   sim->coordinator = sim_coordinator_new (sim);
@@ -111,8 +89,6 @@ sim_new (const SimOptions *options)
     SimSite *site
         = &sim->sites[i < sim->n_sites ? i : random_below (&sim->random.base, sim->n_sites)];
     sim->nodes[i] = sim_node_new (sim, i, site);
-    g_hash_table_insert (sim->by_key, (gpointer)sim_node_record (sim->nodes[i])->key.bytes,
-                         GINT_TO_POINTER (i + 1));
   }
   sim->flows = sim_flows_new (sim);
   sim_chaos_init (sim);
@@ -125,13 +101,13 @@ sim_free (Sim *sim)
 {
   for (unsigned i = 0; i < sim->options.n_nodes; i++)
     sim_node_free (sim->nodes[i]);
+  sim_streams_clear (sim);
   sim_flows_free (sim->flows);
   sim_coordinator_free (sim->coordinator);
   for (unsigned i = SIM_RELAYS; i > 0; i--)
     sim_relay_free (sim->relays[i - 1]);
   sim_network_clear (sim);
   sim_events_clear (&sim->events);
-  g_hash_table_unref (sim->by_key);
   g_free (sim);
 }
 
@@ -214,6 +190,9 @@ dispatch (Sim *sim, const SimEvent *event)
     case SIM_STREAM_DOWN:
     case SIM_STREAM_END_UP:
     case SIM_STREAM_END_DOWN:
+    case SIM_STREAM_RESET:
+      sim_stream_event (sim, event);
+      break;
     case SIM_RELAY_DOWN:
     case SIM_RELAY_UP:
     case SIM_RELAY_TICK:
@@ -236,8 +215,8 @@ dispatch (Sim *sim, const SimEvent *event)
       break;
     case SIM_CONTROL_DOWN:
     case SIM_CONTROL_UP:
-    case SIM_CONTROL_TICK:
-    case SIM_MAP:
+    case SIM_CONTROL_KEEP_ALIVE:
+    case SIM_CONTROL_NEWS:
       sim_coordinator_event (sim, event);
       break;
     case SIM_FLOW:

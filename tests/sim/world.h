@@ -2,6 +2,8 @@
  * coordination server. One seed decides everything that happens in it. */
 #pragma once
 
+#include "base/bytes.h"
+#include "base/clock.h"
 #include "base/key.h"
 #include "base/random.h"
 #include "base/wall-time.h"
@@ -20,6 +22,7 @@ typedef struct SimNode SimNode;
 typedef struct SimRelay SimRelay;
 typedef struct SimCoordinator SimCoordinator;
 typedef struct SimFlows SimFlows;
+typedef struct SimStreams SimStreams;
 
 /* What stands between a site and the internet. */
 typedef enum
@@ -67,8 +70,8 @@ typedef struct
   SimNode *nodes[SIM_MAX_NODES];
   SimCoordinator *coordinator;
   SimFlows *flows;
-  struct _GHashTable *by_key; /* node key -> number + 1 */
-  char failure[512];          /* empty: all is well */
+  SimStreams *streams;
+  char failure[512]; /* empty: all is well */
   uint64_t datagrams;
   uint64_t lost;
 } Sim;
@@ -78,9 +81,6 @@ void sim_free (Sim *sim);
 
 /* Runs to the end or to the first failure; true when every invariant held. */
 bool sim_run (Sim *sim);
-
-/* The node with this key, or -1. */
-int sim_node_by_key (const Sim *sim, const NodePublic *key);
 
 /* Plans EVENT for DELAY_US from now. */
 void sim_plan (Sim *sim, SimEventType type, uint32_t target, uint32_t serial, int64_t delay_us);
