@@ -111,6 +111,8 @@ warren_device_update (WarrenDevice *self, GVariant *row)
     change |= WARREN_DEVICE_CHANGED_NAME;
   if (flags != self->flags)
     change |= WARREN_DEVICE_CHANGED_FLAGS;
+  if ((flags ^ self->flags) & WARREN_DEVICE_GROUP_FLAGS)
+    change |= WARREN_DEVICE_CHANGED_GROUP;
   if (change == 0)
     change = WARREN_DEVICE_CHANGED_OTHER;
   g_signal_emit (self, signals[SIGNAL_CHANGED], 0, change);

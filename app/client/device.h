@@ -28,11 +28,17 @@ typedef enum
   WARREN_DEVICE_LOCKED_OUT = 65536,
 } WarrenDeviceFlags;
 
+/* Flags that seldom change and say where a device belongs. */
+#define WARREN_DEVICE_GROUP_FLAGS                                                                  \
+  (WARREN_DEVICE_EXIT_CAPABLE | WARREN_DEVICE_TAGGED | WARREN_DEVICE_SHARED_IN                     \
+   | WARREN_DEVICE_HIDDEN | WARREN_DEVICE_MINE | WARREN_DEVICE_LOCATION)
+
 typedef enum
 {
-  WARREN_DEVICE_CHANGED_NAME = 1,  /* what lists sort by and search */
-  WARREN_DEVICE_CHANGED_FLAGS = 2, /* what lists group and filter by */
+  WARREN_DEVICE_CHANGED_NAME = 1, /* what lists sort by and search */
+  WARREN_DEVICE_CHANGED_FLAGS = 2,
   WARREN_DEVICE_CHANGED_OTHER = 4,
+  WARREN_DEVICE_CHANGED_GROUP = 8, /* flags that lists group and filter by */
 } WarrenDeviceChange;
 
 #define WARREN_DEVICE_ROW_TYPE "(sssassstuxa{sv})"

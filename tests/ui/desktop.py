@@ -55,6 +55,11 @@ class Desktop:
         self.icons = os.path.join(test.directory, "data", "icons")
         install_icons(self.icons)
         install_schema(test.directory)
+        gtk = os.path.join(test.directory, "config", "gtk-4.0")
+        os.makedirs(gtk, exist_ok=True)
+        with open(os.path.join(gtk, "settings.ini"), "w") as out:
+            out.write("[Settings]\ngtk-font-name=Cantarell 11\ngtk-enable-animations=0\n"
+                      "gtk-cursor-blink=0\n")
         self.env = test.environment(
             DISPLAY=self.display, DBUS_SESSION_BUS_ADDRESS=self.session.address,
             XDG_SESSION_TYPE="x11", XDG_CURRENT_DESKTOP="XFCE", GDK_BACKEND="x11",
