@@ -96,7 +96,7 @@ warnings_to_texts (Engine *engine, Session *s)
   for (size_t i = 0; i < n; i++)
     g_ptr_array_add (texts, g_strdup_printf (*notices[i].title ? "%s: %s" : "%s%s",
                                              notices[i].title, notices[i].text));
-  qsort (texts->pdata, texts->len, sizeof *texts->pdata, by_text);
+  g_ptr_array_sort (texts, by_text);
   g_ptr_array_add (texts, NULL);
   return (char **)g_ptr_array_free (g_steal_pointer (&texts), FALSE);
 }

@@ -109,7 +109,10 @@ class Stage:
         return process
 
     def log(self, name):
-        with open(os.path.join(self.folder, name + ".log"), encoding="utf-8", errors="replace") as file:
+        path = os.path.join(self.folder, name + ".log")
+        if not os.path.exists(path):
+            return ""
+        with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
 
     @property
