@@ -30,7 +30,7 @@ sum_words_avx2 (const uint8_t *data, size_t words)
   return sum_words (data, words);
 }
 
-__attribute__ ((target ("avx512f,prefer-vector-width=512"))) static uint64_t
+__attribute__ ((target ("avx512f"))) static uint64_t
 sum_words_avx512 (const uint8_t *data, size_t words)
 {
   return sum_words (data, words);
