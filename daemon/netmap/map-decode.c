@@ -183,7 +183,7 @@ decode_notice (JsonReader *r, Arena *arena)
     notice.severity = NOTICE_HIGH;
   else if (strcmp (wire.severity, "low") == 0)
     notice.severity = NOTICE_LOW;
-  if (wire.action) {
+  if (wire.action && *wire.action->url) {
     notice.action_url = wire.action->url;
     notice.action_label = wire.action->label;
   }

@@ -402,16 +402,15 @@ test_classes (void)
 static void
 test_cap_sources (void)
 {
-  static const char json[] = "{" CAP_RULES
-                             ",\"Peers\":[{\"ID\":7,\"Key\":" KEY (
-                                 07) ",\"Addresses\":[\"100.64.0.7/32\"],"
-                                     "\"AllowedIPs\":[\"100.64.0.7/32\",\"10.0.0.0/"
-                                     "8\"],\"CapMap\":{\"x\":null}},{\"ID\":8,\"Key\":" KEY (
-                                         08) ",\"Addresses\":[\"100.64.0.8/"
-                                             "32\"],\"CapMap\":{\"y\":null}},{\"ID\":6,"
-                                             "\"Key\":" KEY (06) ",\"Addresses\":[\"100.64.0.6/"
-                                                                 "32\"],\"CapMap\":{\"x\":null},"
-                                                                 "\"UnsignedPeerAPIOnly\":true}]}";
+  static const char json[] = "{" CAP_RULES ",\"Peers\":[{\"ID\":7,\"Key\":" KEY (
+      07) ",\"Addresses\":[\"100.64.0.7/32\"],"
+          "\"AllowedIPs\":[\"100.64.0.7/32\",\"10.0.0.0/"
+          "8\"],\"CapMap\":{\"x\":null}},{\"ID\":8,\"Key\":" KEY (
+              08) ",\"Addresses\":[\"100.64.0.8/"
+                  "32\"],\"CapMap\":{\"y\":null}},{\"ID\":6,"
+                  "\"Key\":" KEY (06) ",\"Addresses\":[\"100.64.0.6/"
+                                      "32\"],\"CapMap\":{\"x\":null},"
+                                      "\"UnsignedPeerAPIOnly\":true}]}";
   static const Row rows[] = {
       {"tcp 100.64.0.7 1 " SELF4 " 22 S", FILTER_ACCEPT},
       {"tcp 100.64.0.7 1 " SELF4 " 23 S", FILTER_DROP_ACL},
@@ -530,14 +529,14 @@ caps (const Filter *f, const char *src, const char *dst, bool unsigned_peer)
 static void
 test_whois (void)
 {
-  static const char rules[] = "{\"SrcIPs\":[\"100.64.0.7\"],\"CapGrant\":[{\"Dsts\":[\"" SELF4
-                              "/32\"],\"CapMap\":{\"e.com/x\":[{\"a\":1}],\"e.com/"
-                              "n\":null}},{\"Dsts\":[\"100.64.0.10/32\"],"
-                              "\"CapMap\":{\"e.com/no\":null}}]},{\"SrcIPs\":[\"100.64.0.0/"
-                              "10\"],\"CapGrant\":[{\"Dsts\":[\"" SELF4
-                              "/32\"],\"CapMap\":{\"e.com/"
-                              "x\":[2,3]},\"Caps\":[\"old\"]},{\"Dsts\":[\"0.0.0.0/0\"],\"Caps\":["
-                              "\"https://tailscale.com/cap/ingress\"]}]}";
+  static const char rules[]
+      = "{\"SrcIPs\":[\"100.64.0.7\"],\"CapGrant\":[{\"Dsts\":[\"" SELF4
+        "/32\"],\"CapMap\":{\"e.com/x\":[{\"a\":1}],\"e.com/"
+        "n\":null}},{\"Dsts\":[\"100.64.0.10/32\"],"
+        "\"CapMap\":{\"e.com/no\":null}}]},{\"SrcIPs\":[\"100.64.0.0/"
+        "10\"],\"CapGrant\":[{\"Dsts\":[\"" SELF4 "/32\"],\"CapMap\":{\"e.com/"
+        "x\":[2,3]},\"Caps\":[\"old\"]},{\"Dsts\":[\"0.0.0.0/0\"],\"Caps\":["
+        "\"https://tailscale.com/cap/ingress\"]}]}";
   g_autofree char *json = g_strdup_printf ("{\"PacketFilter\":[%s]}", rules);
   Netmap *map = netmap_of (json);
   Filter *f = compile (FILTER_NORMAL, map), *up = compile (FILTER_SHIELDS_UP, map);
@@ -604,6 +603,39 @@ test_router (void)
   netmap_unref (map);
 }
 
+/* Checklist 50: replies do not wait for rules, however many there are. The times are shown, not
+ * judged. */
+static void
+test_many_rules (void)
+{
+  static const unsigned counts[] = {1, 5000};
+  FlowTable *flows = flow_table_new (8);
+  IpPacket established = packet_parse ("tcp 100.64.0.7 1 " SELF4 " 22 A");
+  IpPacket syn = packet_parse ("tcp 100.65.0.7 1 " SELF4 " 22 S");
+
+  for (size_t i = 0; i < G_N_ELEMENTS (counts); i++) {
+    g_autoptr (GString) rules = g_string_new (NULL);
+    for (unsigned k = 0; k < counts[i]; k++)
+      g_string_append_printf (
+          rules,
+          "%s{\"SrcIPs\":[\"100.%u.%u.%u\"],\"DstPorts\":[{\"IP\":\"*\",\"Ports\":{"
+          "\"First\":%u,\"Last\":%u}}]}",
+          k ? "," : "", 64 + k % 60, k % 251, k % 253, k, k);
+    Filter *f = filter_of (rules->str);
+    gint64 start = g_get_monotonic_time ();
+    for (int n = 0; n < 200000; n++)
+      g_assert_true (filter_in (f, flows, &established, false, 0) == FILTER_ACCEPT);
+    gint64 middle = g_get_monotonic_time ();
+    for (int n = 0; n < 200000; n++)
+      g_assert_true (filter_in (f, flows, &syn, false, 0) == FILTER_DROP_ACL);
+    g_test_message ("%u rules: %.1f ns established, %.1f ns for a new connection", counts[i],
+                    (double)(middle - start) / 200,
+                    (double)(g_get_monotonic_time () - middle) / 200);
+    filter_unref (f);
+  }
+  flow_table_free (flows);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -623,5 +655,6 @@ main (int argc, char **argv)
   g_test_add_func ("/filter/whois-merges-capabilities", test_whois);
   g_test_add_func ("/filter/explains-what-lets-in", test_explain);
   g_test_add_func ("/filter/large-local-sets", test_router);
+  g_test_add_func ("/filter/established-tcp-waits-for-no-rule", test_many_rules);
   return g_test_run ();
 }
