@@ -151,8 +151,8 @@ compare_caps (const void *a, const void *b)
   return strcmp (((const NodeCap *)a)->name, ((const NodeCap *)b)->name);
 }
 
-void
-policy_view_write_cap_map (PolicyView *view, size_t index, JsonWriter *w)
+const NodeCap *
+policy_view_caps (PolicyView *view, size_t index, size_t *n)
 {
   static const NodeCap funnel_ports
       = {.name = "https://tailscale.com/cap/funnel-ports?ports=443,8443,10000"};
@@ -175,7 +175,17 @@ policy_view_write_cap_map (PolicyView *view, size_t index, JsonWriter *w)
     add_cap (view, &caps, &(NodeCap){.name = "disable-ipv4"});
   if (caps.n > 0)
     qsort (caps.list, caps.n, sizeof *caps.list, compare_caps);
-  write_caps (caps.list, caps.n, w);
+  *n = caps.n;
+  return caps.list;
+}
+
+void
+policy_view_write_cap_map (PolicyView *view, size_t index, JsonWriter *w)
+{
+  size_t n;
+  const NodeCap *caps = policy_view_caps (view, index, &n);
+
+  write_caps (caps, n, w);
 }
 
 /* ---- SSH ---- */

@@ -104,7 +104,8 @@ const IpPrefix *policy_view_routes (PolicyView *view, size_t index, size_t *n);
  */
 bool policy_view_write_ssh (PolicyView *view, size_t index, JsonWriter *w);
 
-/* Writes the node attributes that the policy gives the node, as an object. */
+/* The node attributes that the policy gives the node, sorted by name; and as a JSON object. */
+const NodeCap *policy_view_caps (PolicyView *view, size_t index, size_t *n);
 void policy_view_write_cap_map (PolicyView *view, size_t index, JsonWriter *w);
 
 /* Runs the tests in the policy; failures go to ISSUES. True when all passed. */

@@ -22,7 +22,7 @@ LEVELS = {
     "host": ["wire", "base"],
     "dns": ["path", "wireguard", "filter", "netmap", "derp", "wire", "base"],
     "services": ["path", "wireguard", "filter", "netmap", "derp", "wire", "base"],
-    "coordinator": ["derp", "netmap", "filter", "wire", "base"],
+    "coordinator": ["path", "derp", "netmap", "filter", "wire", "base"],
 }
 LEVELS["session"] = [name for name in LEVELS if name != "coordinator"]
 LEVELS["api"] = LEVELS["session"] + ["session"]

@@ -1,0 +1,459 @@
+/* What the coordinator keeps, one JSON document a record (DESIGN, the coordinator). */
+
+#include "coordinator/state-private.h"
+
+#include "base/bytes.h"
+#include "base/memory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void
+push_record (State *state, const char *table, const char *name, JsonWriter *w)
+{
+  StateAction *action = state_push (state, STATE_ACTION_RECORD, 0);
+
+  action->record.table = table;
+  action->record.name = mem_strndup (name, strlen (name));
+  action->record.value = w ? json_writer_take (w, NULL) : NULL;
+}
+
+static void
+write_strings (JsonWriter *w, const char *name, char *const *strings, size_t n)
+{
+  json_writer_name (w, name);
+  json_writer_begin_array (w);
+  for (size_t i = 0; i < n; i++)
+    json_writer_string (w, strings[i]);
+  json_writer_end_array (w);
+}
+
+static void
+write_i64 (JsonWriter *w, const char *name, int64_t value)
+{
+  json_writer_name (w, name);
+  json_writer_i64 (w, value);
+}
+
+static void
+write_bool (JsonWriter *w, const char *name, bool value)
+{
+  json_writer_name (w, name);
+  json_writer_bool (w, value);
+}
+
+static void
+write_string (JsonWriter *w, const char *name, const char *value)
+{
+  json_writer_name (w, name);
+  json_writer_string (w, value);
+}
+
+static void
+write_time (JsonWriter *w, const char *name, WallTime value)
+{
+  json_writer_name (w, name);
+  json_writer_time (w, value);
+}
+
+static void
+node_name (const CoNode *node, char out[24])
+{
+  snprintf (out, 24, "%lld", (long long)node->id);
+}
+
+void
+state_save_node (State *state, const CoNode *node)
+{
+  char name[24];
+  JsonWriter w;
+
+  json_writer_init (&w);
+  json_writer_begin_object (&w);
+  write_i64 (&w, "id", node->id);
+  write_string (&w, "stableId", node->stable_id);
+  write_string (&w, "name", node->name);
+  write_bool (&w, "renamed", node->renamed);
+  write_i64 (&w, "user", node->user);
+  write_strings (&w, "tags", node->tags, node->n_tags);
+  json_writer_name (&w, "machine");
+  json_writer_key (&w, KEY_MACHINE_PUBLIC, node->machine.bytes);
+  json_writer_name (&w, "key");
+  json_writer_key (&w, KEY_NODE_PUBLIC, node->key.bytes);
+  json_writer_name (&w, "addr4");
+  json_writer_addr (&w, &node->addr4);
+  json_writer_name (&w, "addr6");
+  json_writer_addr (&w, &node->addr6);
+  write_time (&w, "created", node->created);
+  write_time (&w, "expiry", node->expiry);
+  write_time (&w, "lastSeen", node->last_seen);
+  write_bool (&w, "ephemeral", node->ephemeral);
+  write_bool (&w, "approved", node->approved);
+  write_i64 (&w, "capability", node->capability_version);
+  json_writer_name (&w, "routes");
+  json_writer_begin_array (&w);
+  for (size_t i = 0; i < node->n_approved_routes; i++)
+    json_writer_prefix (&w, &node->approved_routes[i]);
+  json_writer_end_array (&w);
+  json_writer_name (&w, "hostinfo");
+  hostinfo_encode (&node->hostinfo, &w);
+  json_writer_end_object (&w);
+  node_name (node, name);
+  push_record (state, "node", name, &w);
+  json_writer_clear (&w);
+}
+
+void
+state_delete_node_record (State *state, const CoNode *node)
+{
+  char name[24];
+
+  node_name (node, name);
+  push_record (state, "node", name, NULL);
+}
+
+void
+state_save_user (State *state, const CoUser *user)
+{
+  static const char *const roles[]
+      = {"member", "owner", "admin", "it-admin", "network-admin", "billing-admin", "auditor"};
+  char name[24];
+  JsonWriter w;
+
+  json_writer_init (&w);
+  json_writer_begin_object (&w);
+  write_i64 (&w, "id", user->id);
+  write_string (&w, "login", user->login);
+  write_string (&w, "displayName", user->display_name);
+  write_string (&w, "role", roles[user->role]);
+  write_time (&w, "created", user->created);
+  json_writer_end_object (&w);
+  snprintf (name, sizeof name, "%lld", (long long)user->id);
+  push_record (state, "user", name, &w);
+  json_writer_clear (&w);
+}
+
+void
+state_save_key (State *state, const CoAuthKey *key)
+{
+  char hash[65];
+  JsonWriter w;
+
+  hex_encode (key->hash, sizeof key->hash, hash);
+  json_writer_init (&w);
+  json_writer_begin_object (&w);
+  write_string (&w, "id", key->id);
+  write_string (&w, "hash", hash);
+  write_i64 (&w, "user", key->user);
+  write_strings (&w, "tags", key->tags, key->n_tags);
+  write_bool (&w, "reusable", key->reusable);
+  write_bool (&w, "ephemeral", key->ephemeral);
+  write_bool (&w, "used", key->used);
+  write_bool (&w, "revoked", key->revoked);
+  write_time (&w, "created", key->created);
+  write_time (&w, "expiry", key->expiry);
+  json_writer_end_object (&w);
+  push_record (state, "key", key->id, &w);
+  json_writer_clear (&w);
+}
+
+void
+state_save_settings (State *state)
+{
+  const CoSettings *settings = &state->model.settings;
+  JsonWriter w;
+
+  json_writer_init (&w);
+  json_writer_begin_object (&w);
+  write_string (&w, "domain", settings->domain);
+  write_bool (&w, "magicDns", settings->magic_dns);
+  write_strings (&w, "nameservers", settings->nameservers, settings->n_nameservers);
+  write_i64 (&w, "keyDays", settings->key_days);
+  write_i64 (&w, "nextNode", state->model.next_node);
+  json_writer_end_object (&w);
+  push_record (state, "setting", "network", &w);
+  json_writer_clear (&w);
+}
+
+void
+state_save_policy (State *state)
+{
+  JsonWriter w;
+
+  json_writer_init (&w);
+  json_writer_begin_object (&w);
+  write_string (&w, "text", state->model.policy_text);
+  json_writer_end_object (&w);
+  push_record (state, "setting", "policy", &w);
+  json_writer_clear (&w);
+}
+
+/* ---- reading ---- */
+
+static char *
+read_text (JsonReader *r)
+{
+  JsonString s = json_reader_string (r);
+
+  return mem_strndup (s.text ? s.text : "", s.length);
+}
+
+static void
+read_into (JsonReader *r, char *out, size_t size)
+{
+  JsonString s = json_reader_string (r);
+
+  snprintf (out, size, "%.*s", (int)s.length, s.text ? s.text : "");
+}
+
+static char **
+read_texts (JsonReader *r, size_t *n)
+{
+  char **texts = NULL;
+  size_t room = 0;
+
+  *n = 0;
+  json_reader_enter_array (r);
+  while (json_reader_next_element (r)) {
+    texts = mem_grow (texts, *n, &room, sizeof *texts);
+    texts[(*n)++] = read_text (r);
+  }
+  return texts;
+}
+
+static void
+read_addr (JsonReader *r, IpAddr *out)
+{
+  JsonString s = json_reader_string (r);
+
+  if (!ip_parse (s.text, s.length, out))
+    json_reader_fail (r, "an address is wrong");
+}
+
+static void
+read_routes (JsonReader *r, CoNode *node)
+{
+  size_t room = 0;
+
+  json_reader_enter_array (r);
+  while (json_reader_next_element (r)) {
+    JsonString s = json_reader_string (r);
+    IpPrefix prefix;
+    if (!ip_prefix_parse (s.text, s.length, &prefix)) {
+      json_reader_fail (r, "a route is wrong");
+      return;
+    }
+    node->approved_routes = mem_grow (node->approved_routes, node->n_approved_routes, &room,
+                                      sizeof *node->approved_routes);
+    node->approved_routes[node->n_approved_routes++] = prefix;
+  }
+}
+
+static void
+load_node (CoModel *model, JsonReader *r)
+{
+  CoNode *node = co_node_new ();
+  JsonString name;
+
+  json_reader_enter_object (r);
+  while (json_reader_next_member (r, &name)) {
+    if (json_string_equal (name, "id"))
+      node->id = json_reader_i64 (r);
+    else if (json_string_equal (name, "stableId"))
+      read_into (r, node->stable_id, sizeof node->stable_id);
+    else if (json_string_equal (name, "name"))
+      read_into (r, node->name, sizeof node->name);
+    else if (json_string_equal (name, "renamed"))
+      node->renamed = json_reader_bool (r);
+    else if (json_string_equal (name, "user"))
+      node->user = json_reader_i64 (r);
+    else if (json_string_equal (name, "tags"))
+      node->tags = read_texts (r, &node->n_tags);
+    else if (json_string_equal (name, "machine"))
+      json_reader_key (r, KEY_MACHINE_PUBLIC, node->machine.bytes);
+    else if (json_string_equal (name, "key"))
+      json_reader_key (r, KEY_NODE_PUBLIC, node->key.bytes);
+    else if (json_string_equal (name, "addr4"))
+      read_addr (r, &node->addr4);
+    else if (json_string_equal (name, "addr6"))
+      read_addr (r, &node->addr6);
+    else if (json_string_equal (name, "created"))
+      json_reader_time (r, &node->created);
+    else if (json_string_equal (name, "expiry"))
+      json_reader_time (r, &node->expiry);
+    else if (json_string_equal (name, "lastSeen"))
+      json_reader_time (r, &node->last_seen);
+    else if (json_string_equal (name, "ephemeral"))
+      node->ephemeral = json_reader_bool (r);
+    else if (json_string_equal (name, "approved"))
+      node->approved = json_reader_bool (r);
+    else if (json_string_equal (name, "capability"))
+      node->capability_version = (int32_t)json_reader_i64 (r);
+    else if (json_string_equal (name, "routes"))
+      read_routes (r, node);
+    else if (json_string_equal (name, "hostinfo"))
+      hostinfo_decode (r, &node->arena, &node->hostinfo);
+    else
+      json_reader_skip (r);
+  }
+  node->version = node->light = 1;
+  if (json_reader_ok (r) && node->id > 0)
+    model_insert_node (model, node);
+  else
+    co_node_free (node);
+}
+
+static void
+load_user (CoModel *model, JsonReader *r)
+{
+  char *login = NULL, *display_name = NULL;
+  PolicyRole role = ROLE_MEMBER;
+  WallTime created = wall_time_unset ();
+  UserId id = 0;
+  JsonString name;
+
+  json_reader_enter_object (r);
+  while (json_reader_next_member (r, &name)) {
+    if (json_string_equal (name, "id"))
+      id = json_reader_i64 (r);
+    else if (json_string_equal (name, "login") && !login)
+      login = read_text (r);
+    else if (json_string_equal (name, "displayName") && !display_name)
+      display_name = read_text (r);
+    else if (json_string_equal (name, "role")) {
+      char text[32];
+      read_into (r, text, sizeof text);
+      policy_role_parse (text, &role);
+    } else if (json_string_equal (name, "created"))
+      json_reader_time (r, &created);
+    else
+      json_reader_skip (r);
+  }
+  if (json_reader_ok (r) && id > 0) {
+    UserId next = model->next_user;
+    model->next_user = id;
+    model_add_user (model, login ? login : "", display_name ? display_name : "", role, created);
+    model->next_user = next > id ? next : id + 1;
+  }
+  free (login);
+  free (display_name);
+}
+
+static void
+load_key (CoModel *model, JsonReader *r)
+{
+  CoAuthKey *key = mem_new (sizeof *key);
+  char hash[80] = "";
+  JsonString name;
+
+  key->created = key->expiry = wall_time_unset ();
+  json_reader_enter_object (r);
+  while (json_reader_next_member (r, &name)) {
+    if (json_string_equal (name, "id"))
+      read_into (r, key->id, sizeof key->id);
+    else if (json_string_equal (name, "hash"))
+      read_into (r, hash, sizeof hash);
+    else if (json_string_equal (name, "user"))
+      key->user = json_reader_i64 (r);
+    else if (json_string_equal (name, "tags"))
+      key->tags = read_texts (r, &key->n_tags);
+    else if (json_string_equal (name, "reusable"))
+      key->reusable = json_reader_bool (r);
+    else if (json_string_equal (name, "ephemeral"))
+      key->ephemeral = json_reader_bool (r);
+    else if (json_string_equal (name, "used"))
+      key->used = json_reader_bool (r);
+    else if (json_string_equal (name, "revoked"))
+      key->revoked = json_reader_bool (r);
+    else if (json_string_equal (name, "created"))
+      json_reader_time (r, &key->created);
+    else if (json_string_equal (name, "expiry"))
+      json_reader_time (r, &key->expiry);
+    else
+      json_reader_skip (r);
+  }
+  if (!hex_decode (hash, strlen (hash), key->hash, sizeof key->hash))
+    json_reader_fail (r, "a key's hash is wrong");
+  model_insert_key (model, key); /* a damaged one stops the start, and is freed with the model */
+}
+
+static void
+load_network (CoModel *model, JsonReader *r)
+{
+  CoSettings *settings = &model->settings;
+  JsonString name;
+
+  json_reader_enter_object (r);
+  while (json_reader_next_member (r, &name)) {
+    if (json_string_equal (name, "domain")) {
+      free (settings->domain);
+      settings->domain = read_text (r);
+    } else if (json_string_equal (name, "magicDns"))
+      settings->magic_dns = json_reader_bool (r);
+    else if (json_string_equal (name, "nameservers"))
+      settings->nameservers = read_texts (r, &settings->n_nameservers);
+    else if (json_string_equal (name, "keyDays"))
+      settings->key_days = json_reader_i64 (r);
+    else if (json_string_equal (name, "nextNode")) {
+      NodeId next = json_reader_i64 (r);
+      if (next > model->next_node)
+        model->next_node = next;
+    } else
+      json_reader_skip (r);
+  }
+}
+
+/* A policy that was in force comes into force again, whatever its tests say now. */
+static void
+load_policy (State *state, JsonReader *r)
+{
+  JsonString name;
+
+  json_reader_enter_object (r);
+  while (json_reader_next_member (r, &name)) {
+    if (!json_string_equal (name, "text")) {
+      json_reader_skip (r);
+      continue;
+    }
+    char *text = read_text (r);
+    PolicyIssues issues;
+    policy_issues_init (&issues);
+    Policy *policy = policy_parse (text, strlen (text), &issues);
+    policy_issues_clear (&issues);
+    if (policy) {
+      policy_free (state->policy);
+      state->policy = policy;
+    } else {
+      json_reader_fail (r, "the policy is damaged");
+    }
+    free (state->model.policy_text);
+    state->model.policy_text = text;
+  }
+}
+
+bool
+state_load (State *state, const char *table, const char *name, const char *value,
+            const char **error)
+{
+  JsonReader r;
+
+  json_reader_init (&r, value, strlen (value));
+  if (strcmp (table, "node") == 0)
+    load_node (&state->model, &r);
+  else if (strcmp (table, "user") == 0)
+    load_user (&state->model, &r);
+  else if (strcmp (table, "key") == 0)
+    load_key (&state->model, &r);
+  else if (strcmp (name, "network") == 0)
+    load_network (&state->model, &r);
+  else if (strcmp (name, "policy") == 0)
+    load_policy (state, &r);
+  else
+    json_reader_skip (&r);
+  bool ok = json_reader_ok (&r);
+  if (!ok && error)
+    *error = r.error;
+  json_reader_clear (&r);
+  return ok;
+}

@@ -1,0 +1,62 @@
+/* Inside of the server: its loop and what hangs on it. */
+#pragma once
+
+#include "coordinator/relay.h"
+#include "coordinator/server-connection.h"
+#include "coordinator/server.h"
+#include "coordinator/state.h"
+#include "coordinator/store.h"
+
+typedef struct Server Server;
+
+/* What epoll watches: the first member of everything that has a descriptor here. */
+typedef struct Watch Watch;
+struct Watch
+{
+  int fd;
+  void (*ready) (Server *server, Watch *watch, uint32_t events);
+};
+
+/* A peer: a control connection, or a command that came by the command socket. */
+typedef struct Client Client;
+struct Client
+{
+  Watch watch;
+  uint32_t id;
+  bool is_command;
+  ServerConnection *connection; /* control */
+  int32_t last_stream;          /* highest number of a stream that the state has seen */
+  Buffer in;                    /* command: request so far */
+  Buffer out;                   /* bytes to write */
+  bool closing;                 /* close when out is empty */
+  bool wants_write;             /* epoll waits for room */
+  int64_t until_us;             /* limit for what is not logged in yet */
+  Client *next;
+};
+
+struct Server
+{
+  const ServerOptions *options;
+  int epoll;
+  Watch listener;
+  Watch commands;
+  Watch signals;
+  Client *clients; /* newest first */
+  uint32_t next_id;
+  MachinePrivate *key; /* locked memory */
+  State *state;
+  Store *store;
+  Relay *relay; /* NULL: none */
+  bool stopping;
+  bool failed;
+};
+
+/* ---- requests (server-requests.c) ---- */
+
+void server_handle_requests (Server *server, Client *client);
+
+/* ---- loop (server.c) ---- */
+
+Client *server_client (Server *server, uint32_t id);
+void server_input (Server *server, StateEvent *event);
+uint64_t server_request_number (const Client *client, int32_t stream);

@@ -1,0 +1,506 @@
+#include "coordinator/server-private.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "coordinator/server-command.h"
+#include "coordinator/server-files.h"
+#include "wire/zstd-frames.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define DOMAIN      "coordinator"
+#define EVENTS      64
+#define READ_SIZE   65536
+#define WRITE_AHEAD (256u << 10) /* bytes taken from a connection at a time */
+#define LOGIN_US    (10 * USEC_PER_SEC)
+#define BACKLOG     256
+
+/* ---- clients ---- */
+
+uint64_t
+server_request_number (const Client *client, int32_t stream)
+{
+  return (uint64_t)client->id << 32 | (uint32_t)stream;
+}
+
+Client *
+server_client (Server *server, uint32_t id)
+{
+  for (Client *client = server->clients; client; client = client->next)
+    if (client->id == id)
+      return client;
+  return NULL;
+}
+
+static void
+watch_for (Server *server, Watch *watch, int operation, uint32_t events)
+{
+  struct epoll_event event = {.events = events, .data.ptr = watch};
+
+  epoll_ctl (server->epoll, operation, watch->fd, &event);
+}
+
+/* Tells the state about everything that was open on the connection. */
+static void
+announce_gone (Server *server, Client *client)
+{
+  if (!client->connection)
+    return;
+  for (int32_t stream = 1; stream < INT32_MAX; stream += 2) {
+    if (stream > client->last_stream)
+      break;
+    StateEvent event
+        = {.type = STATE_EVENT_GONE, .request = server_request_number (client, stream)};
+    server_input (server, &event);
+  }
+}
+
+static void
+client_free (Client *client)
+{
+  close (client->watch.fd);
+  if (client->connection)
+    server_connection_free (client->connection);
+  buffer_free (&client->in);
+  buffer_free (&client->out);
+  free (client);
+}
+
+/* Frees those that are done; only between rounds, so that nobody holds one. */
+static void
+sweep_clients (Server *server, int64_t now_us)
+{
+  for (Client **link = &server->clients; *link;) {
+    Client *client = *link;
+    bool late = client->until_us <= now_us
+                && !(client->connection && server_connection_is_open (client->connection));
+    if (!late && !(client->closing && client->out.size == 0)) {
+      link = &client->next;
+      continue;
+    }
+    announce_gone (server, client);
+    *link = client->next;
+    client_free (client);
+  }
+}
+
+static void
+write_out (Server *server, Client *client)
+{
+  while (true) {
+    if (client->out.size < READ_SIZE && client->connection)
+      server_connection_take (client->connection, &client->out, WRITE_AHEAD);
+    if (client->out.size == 0)
+      break;
+    ssize_t n = send (client->watch.fd, client->out.data, client->out.size, MSG_NOSIGNAL);
+    if (n > 0) {
+      buffer_consume (&client->out, (size_t)n);
+      continue;
+    }
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+      client->closing = true;
+      buffer_reset (&client->out);
+    }
+    break;
+  }
+  if (client->connection && server_connection_is_over (client->connection))
+    client->closing = true;
+  bool wants_write = client->out.size > 0;
+  if (wants_write != client->wants_write) {
+    client->wants_write = wants_write;
+    watch_for (server, &client->watch, EPOLL_CTL_MOD, EPOLLIN | (wants_write ? EPOLLOUT : 0));
+  }
+}
+
+static void
+run_command (Server *server, Client *client)
+{
+  CommandRequest request;
+
+  switch (command_request_read (client->in.data, client->in.size, &request)) {
+    case COMMAND_MORE:
+      break;
+    case COMMAND_BAD:
+      client->closing = true;
+      break;
+    case COMMAND_READY: {
+      StateEvent event = {
+          .type = STATE_EVENT_COMMAND,
+          .request = server_request_number (client, 0),
+          .command = {(const char *const *)request.words, request.n_words, request.input},
+      };
+      server_input (server, &event);
+      command_request_clear (&request);
+      buffer_reset (&client->in);
+    }
+  }
+}
+
+static void
+client_ready (Server *server, Watch *watch, uint32_t events)
+{
+  Client *client = (Client *)watch;
+  uint8_t data[READ_SIZE];
+  ssize_t n = recv (watch->fd, data, sizeof data, 0);
+
+  if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+    client->closing = true;
+    buffer_reset (&client->out);
+    watch_for (server, watch, EPOLL_CTL_DEL, 0);
+    return;
+  }
+  if (n > 0 && client->is_command) {
+    buffer_append (&client->in, data, (size_t)n);
+    run_command (server, client);
+  } else if (n > 0) {
+    if (!server_connection_feed (client->connection, data, (size_t)n))
+      client->closing = true;
+    server_handle_requests (server, client);
+  }
+  write_out (server, client);
+}
+
+static void
+add_client (Server *server, int fd, bool is_command)
+{
+  Client *client = mem_new (sizeof *client);
+
+  client->watch = (Watch){fd, client_ready};
+  client->id = ++server->next_id;
+  client->is_command = is_command;
+  client->until_us = clock_now_us () + LOGIN_US;
+  if (!is_command)
+    client->connection = server_connection_new (server->key, random_system ());
+  client->next = server->clients;
+  server->clients = client;
+  watch_for (server, &client->watch, EPOLL_CTL_ADD, EPOLLIN);
+}
+
+static void
+accept_ready (Server *server, Watch *watch, uint32_t events)
+{
+  int fd, one = 1;
+
+  while ((fd = accept4 (watch->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+    bool is_command = watch == &server->commands;
+    if (!is_command)
+      setsockopt (fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    add_client (server, fd, is_command);
+  }
+}
+
+static void
+signal_ready (Server *server, Watch *watch, uint32_t events)
+{
+  server->stopping = true;
+}
+
+/* ---- state ---- */
+
+void
+server_input (Server *server, StateEvent *event)
+{
+  event->wall = wall_time_now ();
+  state_input (server->state, event, clock_now_us ());
+}
+
+static void
+deliver_reply (Server *server, const StateAction *action)
+{
+  Client *client = server_client (server, (uint32_t)(action->request >> 32));
+  int32_t stream = (int32_t)(uint32_t)action->request;
+
+  if (!client)
+    return;
+  if (client->is_command) {
+    uint8_t code = (uint8_t)action->reply.status;
+    buffer_append (&client->out, &code, 1);
+    buffer_append (&client->out, action->reply.body, action->reply.size);
+    client->closing = true;
+  } else {
+    server_connection_reply (client->connection, stream, action->reply.status, "application/json",
+                             action->reply.body, action->reply.size);
+  }
+}
+
+static void
+deliver_message (Server *server, const StateAction *action)
+{
+  Client *client = server_client (server, (uint32_t)(action->request >> 32));
+  Buffer framed = {0};
+
+  if (!client || !client->connection)
+    return;
+  zstd_frames_append (&framed, action->message.json, action->message.size,
+                      action->message.compressed);
+  server_connection_send (client->connection, (int32_t)(uint32_t)action->request, framed.data,
+                          framed.size);
+  buffer_free (&framed);
+}
+
+static void
+deliver (Server *server, const StateAction *action)
+{
+  Client *client;
+
+  switch (action->type) {
+    case STATE_ACTION_REPLY:
+      deliver_reply (server, action);
+      break;
+    case STATE_ACTION_MESSAGE:
+      deliver_message (server, action);
+      break;
+    case STATE_ACTION_END:
+      client = server_client (server, (uint32_t)(action->request >> 32));
+      if (client && client->connection)
+        server_connection_end (client->connection, (int32_t)(uint32_t)action->request);
+      break;
+    case STATE_ACTION_ADMIT:
+      if (server->relay)
+        relay_admit (server->relay, &action->admit.key, action->admit.allowed);
+      break;
+    case STATE_ACTION_RECORD:
+      break;
+  }
+}
+
+/* Everything that one round brought about. */
+typedef struct
+{
+  StateAction *actions;
+  size_t n, room;
+  StoreRecord *records;
+  size_t n_records, records_room;
+} Round;
+
+static void
+collect (Server *server, Round *round)
+{
+  StateAction action;
+
+  while (state_next_action (server->state, &action)) {
+    round->actions = mem_grow (round->actions, round->n, &round->room, sizeof action);
+    round->actions[round->n++] = action;
+    if (action.type != STATE_ACTION_RECORD)
+      continue;
+    round->records
+        = mem_grow (round->records, round->n_records, &round->records_room, sizeof *round->records);
+    round->records[round->n_records++]
+        = (StoreRecord){action.record.table, action.record.name, action.record.value};
+  }
+}
+
+/* What was promised is on disk before anybody hears of it. A disk that refuses stops the server:
+ * the state in memory is ahead of it, and the next start begins from what was promised. */
+static void
+settle (Server *server)
+{
+  Round round = {0};
+  char *error = NULL;
+
+  collect (server, &round);
+  if (round.n_records > 0
+      && !store_commit (server->store, round.records, round.n_records, &error)) {
+    log_error (DOMAIN, "%s; nothing that was promised is lost, make room and start again",
+               error ? error : "could not keep a change");
+    server->failed = server->stopping = true;
+  }
+  for (size_t i = 0; i < round.n; i++) {
+    if (!server->failed)
+      deliver (server, &round.actions[i]);
+    state_action_clear (&round.actions[i]);
+  }
+  free (error);
+  free (round.actions);
+  free (round.records);
+  for (Client *client = server->clients; client; client = client->next)
+    write_out (server, client);
+}
+
+static void
+loop (Server *server)
+{
+  struct epoll_event events[EVENTS];
+
+  while (!server->stopping) {
+    int64_t now_us = clock_now_us ();
+    int64_t deadline = time_min (state_next_deadline (server->state), now_us + USEC_PER_SEC);
+    int64_t wait_ms = deadline > now_us ? (deadline - now_us) / USEC_PER_MSEC + 1 : 0;
+    int n = epoll_wait (server->epoll, events, EVENTS, (int)wait_ms);
+    for (int i = 0; i < n; i++) {
+      Watch *watch = events[i].data.ptr;
+      watch->ready (server, watch, events[i].events);
+    }
+    StateEvent tick = {.type = STATE_EVENT_TICK};
+    server_input (server, &tick);
+    settle (server);
+    sweep_clients (server, clock_now_us ());
+  }
+}
+
+/* ---- setting up ---- */
+
+static int
+listen_tcp (const char *text)
+{
+  struct sockaddr_storage address;
+  IpPort ap;
+  int one = 1;
+
+  if (!ip_port_parse (text, strlen (text), &ap)) {
+    fprintf (stderr, "warren-coordinator: \"%s\" is not ADDRESS:PORT\n", text);
+    return -1;
+  }
+  socklen_t size = ip_port_to_sockaddr (&ap, &address);
+  int fd = socket (address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  setsockopt (fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (bind (fd, (struct sockaddr *)&address, size) == 0 && listen (fd, BACKLOG) == 0)
+    return fd;
+  fprintf (stderr, "warren-coordinator: could not listen at %s: %s\n", text, strerror (errno));
+  close (fd);
+  return -1;
+}
+
+static int
+listen_commands (const char *data_dir)
+{
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+  if (!command_socket_path (data_dir, address.sun_path, sizeof address.sun_path)) {
+    fprintf (stderr, "warren-coordinator: the path of %s is too long\n", data_dir);
+    close (fd);
+    return -1;
+  }
+  unlink (address.sun_path);
+  mode_t mask = umask (0077);
+  bool ok = bind (fd, (struct sockaddr *)&address, sizeof address) == 0 && listen (fd, 16) == 0;
+  umask (mask);
+  if (ok)
+    return fd;
+  fprintf (stderr, "warren-coordinator: could not listen at %s: %s\n", address.sun_path,
+           strerror (errno));
+  close (fd);
+  return -1;
+}
+
+static int
+open_signals (void)
+{
+  sigset_t set;
+
+  sigemptyset (&set);
+  sigaddset (&set, SIGTERM);
+  sigaddset (&set, SIGINT);
+  sigprocmask (SIG_BLOCK, &set, NULL);
+  return signalfd (-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+static bool
+load_record (const StoreRecord *record, void *user_data)
+{
+  Server *server = user_data;
+  const char *error = "";
+
+  if (state_load (server->state, record->table, record->name, record->value, &error))
+    return true;
+  fprintf (stderr, "warren-coordinator: the record %s %s is damaged: %s\n", record->table,
+           record->name, error);
+  return false;
+}
+
+static bool
+open_state (Server *server)
+{
+  char path[4096], *error = NULL;
+  DerpMap *map = NULL;
+
+  snprintf (path, sizeof path, "%s/coordinator.db", server->options->data_dir);
+  server->key = secret_new (sizeof *server->key);
+  if (!server_load_key (server->options->data_dir, "server.key", server->key->bytes)
+      || !server_open_relay (server->options, &server->relay, &map))
+    return false;
+  server->state = state_new (&(StateConfig){server->options->url, map}, random_system ());
+  if (map)
+    derp_map_unref (map);
+  server->store = store_open (path, &error);
+  bool ok = server->store && store_load (server->store, load_record, server, &error);
+  if (error)
+    fprintf (stderr, "warren-coordinator: %s: %s\n", path, error);
+  free (error);
+  if (ok)
+    state_start (server->state, wall_time_now (), clock_now_us ());
+  return ok;
+}
+
+static bool
+open_sockets (Server *server)
+{
+  server->epoll = epoll_create1 (EPOLL_CLOEXEC);
+  server->listener = (Watch){listen_tcp (server->options->listen), accept_ready};
+  server->commands = (Watch){listen_commands (server->options->data_dir), accept_ready};
+  server->signals = (Watch){open_signals (), signal_ready};
+  if (server->listener.fd < 0 || server->commands.fd < 0 || server->signals.fd < 0)
+    return false;
+  watch_for (server, &server->listener, EPOLL_CTL_ADD, EPOLLIN);
+  watch_for (server, &server->commands, EPOLL_CTL_ADD, EPOLLIN);
+  watch_for (server, &server->signals, EPOLL_CTL_ADD, EPOLLIN);
+  return true;
+}
+
+static void
+close_all (Server *server)
+{
+  while (server->clients) {
+    Client *client = server->clients;
+    server->clients = client->next;
+    client_free (client);
+  }
+  if (server->relay)
+    relay_free (server->relay);
+  if (server->state)
+    state_free (server->state);
+  store_close (server->store);
+  if (server->key)
+    secret_free (server->key);
+  close (server->listener.fd);
+  close (server->commands.fd);
+  close (server->signals.fd);
+  close (server->epoll);
+}
+
+int
+server_run (const ServerOptions *options)
+{
+  Server server = {.options = options, .epoll = -1};
+
+  server.listener.fd = server.commands.fd = server.signals.fd = -1;
+  if (sodium_init () < 0)
+    return 1;
+  if (mkdir (options->data_dir, 0700) != 0 && errno != EEXIST) {
+    fprintf (stderr, "warren-coordinator: %s: %s\n", options->data_dir, strerror (errno));
+    return 1;
+  }
+  bool ok = open_sockets (&server) && open_state (&server);
+  if (ok) {
+    settle (&server);
+    log_info (DOMAIN, "serving %s", options->url);
+    loop (&server);
+  }
+  close_all (&server);
+  return ok && !server.failed ? 0 : 1;
+}

@@ -1,0 +1,129 @@
+/* Inside of the coordinator's state. */
+#pragma once
+
+#include "coordinator/policy-view.h"
+#include "coordinator/state.h"
+
+#define PENDING_MAX       1024
+#define PENDING_LIFE_US   (15 * 60 * USEC_PER_SEC)
+#define PENDING_ID_BYTES  16
+#define BATCH_US          (50 * USEC_PER_MSEC) /* changes are gathered for so long */
+#define KEEP_ALIVE_MIN_US (50 * USEC_PER_SEC)
+#define KEEP_ALIVE_MAX_US (60 * USEC_PER_SEC)
+#define OFFLINE_US        (10 * USEC_PER_SEC) /* a stream may come back for so long */
+#define EPHEMERAL_US      (120 * USEC_PER_SEC)
+
+/* What one stream was told of one peer. */
+typedef struct
+{
+  NodeId id;
+  uint64_t version;
+  uint64_t light;
+  uint64_t routes; /* hash of what it was given as allowed addresses */
+  bool online;
+} Told;
+
+typedef struct
+{
+  uint64_t request;
+  NodeId node;
+  bool compressed;
+  bool keep_alive;
+  bool fresh; /* nothing was sent yet */
+  uint64_t self_version;
+  uint64_t filter;   /* hash of the rules it was given */
+  uint64_t settings; /* of DNS and relays it was given */
+  Told *told;        /* in order of id */
+  size_t n_told, told_room;
+  bool *users_told; /* by index of CoModel.users */
+  size_t n_users_told;
+  int64_t keep_alive_us;
+} Stream;
+
+/* A device that waits for a person. */
+typedef struct
+{
+  char id[2 * PENDING_ID_BYTES + 1];
+  MachinePublic machine;
+  NodePublic key;
+  NodePublic old_key;
+  Arena arena;
+  Hostinfo hostinfo;
+  bool ephemeral;
+  int32_t version;
+  int64_t until_us;
+  uint64_t *waiters; /* requests that hold on */
+  size_t n_waiters, waiters_room;
+} Pending;
+
+struct State
+{
+  char *url;
+  DerpMap *derp_map;
+  Random *random;
+  CoModel model;
+  Policy *policy;        /* what is in force */
+  PolicyView *view;      /* of policy and nodes; NULL: to be made anew */
+  PolicyTailnet tailnet; /* what the view looks at */
+  Arena view_arena;
+  Stream **streams;
+  size_t n_streams, streams_room;
+  Pending **pending;
+  size_t n_pending, pending_room;
+  StateAction *actions; /* queue */
+  size_t n_actions, actions_room, first_action;
+  int64_t flush_us;  /* when gathered changes go out; TIME_NEVER: none */
+  uint64_t settings; /* version of DNS and relays */
+  WallTime wall;     /* of the event at hand */
+  int64_t now_us;
+};
+
+/* ---- actions (state.c) ---- */
+
+StateAction *state_push (State *state, StateActionType type, uint64_t request);
+void state_reply (State *state, uint64_t request, int status, const char *text);
+void state_reply_json (State *state, uint64_t request, int status, JsonWriter *w);
+
+/* Something that peers are told changed; WHOLE: not by a patch, and visibility may differ. */
+void state_changed (State *state, CoNode *node, bool whole);
+/* Who sees whom may differ: nodes, tags, routes or policy changed. */
+void state_view_changed (State *state);
+PolicyView *state_view (State *state);
+
+/* ---- records (records.c) ---- */
+
+void state_save_node (State *state, const CoNode *node);
+void state_delete_node_record (State *state, const CoNode *node);
+void state_save_user (State *state, const CoUser *user);
+void state_save_key (State *state, const CoAuthKey *key);
+void state_save_settings (State *state);
+void state_save_policy (State *state);
+
+/* ---- registration (registration.c) ---- */
+
+void state_register (State *state, const StateEvent *event);
+/* Lets a waiting device in for USER. False when ID is not waiting. */
+bool state_approve_pending (State *state, const char *id, const CoUser *user);
+void state_forget_waiter (State *state, uint64_t request);
+void state_expire_pending (State *state);
+int64_t state_pending_deadline (const State *state);
+void pending_free (Pending *pending);
+void state_remove_node (State *state, CoNode *node);
+bool state_node_expired (const State *state, const CoNode *node);
+
+/* ---- streams (streams.c, messages.c) ---- */
+
+void state_map (State *state, const StateEvent *event);
+bool state_stream_gone (State *state, uint64_t request);
+void state_flush (State *state);
+void state_stream_ticks (State *state);
+int64_t state_stream_deadline (const State *state);
+void state_end_streams_of (State *state, NodeId node);
+void stream_free (Stream *stream);
+/* The message that brings STREAM up to date; nothing when it is. */
+void stream_update (State *state, Stream *stream);
+
+/* ---- commands (commands.c) ---- */
+
+void state_command (State *state, const StateEvent *event);
+bool state_set_policy (State *state, const char *text, PolicyIssues *issues);

@@ -1,0 +1,227 @@
+#include "coordinator/state-private.h"
+
+#include "base/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+State *
+state_new (const StateConfig *config, Random *random)
+{
+  State *state = mem_new (sizeof *state);
+  PolicyIssues issues;
+
+  state->url = mem_strndup (config->url, strlen (config->url));
+  state->derp_map = config->derp_map ? derp_map_ref (config->derp_map) : NULL;
+  state->random = random;
+  state->flush_us = TIME_NEVER;
+  state->settings = 1;
+  model_init (&state->model);
+  policy_issues_init (&issues);
+  state->policy = policy_parse ("{}", 2, &issues);
+  policy_issues_clear (&issues);
+  return state;
+}
+
+void
+state_free (State *state)
+{
+  for (size_t i = 0; i < state->n_streams; i++)
+    stream_free (state->streams[i]);
+  for (size_t i = 0; i < state->n_pending; i++)
+    pending_free (state->pending[i]);
+  for (StateAction action; state_next_action (state, &action);)
+    state_action_clear (&action);
+  free (state->actions);
+  free (state->streams);
+  free (state->pending);
+  policy_view_free (state->view);
+  arena_clear (&state->view_arena);
+  policy_free (state->policy);
+  model_clear (&state->model);
+  if (state->derp_map)
+    derp_map_unref (state->derp_map);
+  free (state->url);
+  free (state);
+}
+
+/* ---- actions ---- */
+
+StateAction *
+state_push (State *state, StateActionType type, uint64_t request)
+{
+  state->actions
+      = mem_grow (state->actions, state->n_actions, &state->actions_room, sizeof *state->actions);
+  StateAction *action = &state->actions[state->n_actions++];
+  *action = (StateAction){.type = type, .request = request};
+  return action;
+}
+
+bool
+state_next_action (State *state, StateAction *action)
+{
+  if (state->first_action == state->n_actions) {
+    state->first_action = state->n_actions = 0;
+    return false;
+  }
+  *action = state->actions[state->first_action++];
+  return true;
+}
+
+void
+state_action_clear (StateAction *action)
+{
+  switch (action->type) {
+    case STATE_ACTION_RECORD:
+      free (action->record.name);
+      free (action->record.value);
+      break;
+    case STATE_ACTION_REPLY:
+      free (action->reply.body);
+      break;
+    case STATE_ACTION_MESSAGE:
+      free (action->message.json);
+      break;
+    default:
+      break;
+  }
+}
+
+void
+state_reply (State *state, uint64_t request, int status, const char *text)
+{
+  StateAction *action = state_push (state, STATE_ACTION_REPLY, request);
+
+  action->reply.status = status;
+  action->reply.size = strlen (text);
+  action->reply.body = mem_strndup (text, action->reply.size);
+}
+
+void
+state_reply_json (State *state, uint64_t request, int status, JsonWriter *w)
+{
+  StateAction *action = state_push (state, STATE_ACTION_REPLY, request);
+
+  action->reply.status = status;
+  action->reply.body = json_writer_take (w, &action->reply.size);
+}
+
+/* ---- what changed ---- */
+
+void
+state_view_changed (State *state)
+{
+  policy_view_free (state->view);
+  state->view = NULL;
+  state->flush_us = time_min (state->flush_us, state->now_us + BATCH_US);
+}
+
+void
+state_changed (State *state, CoNode *node, bool whole)
+{
+  if (whole) {
+    node->version++;
+    state_view_changed (state);
+  } else {
+    node->light++;
+    state->flush_us = time_min (state->flush_us, state->now_us + BATCH_US);
+  }
+}
+
+/* A node as the policy sees it; a device that is not let in yet is left without addresses. */
+static void
+fill_policy_node (State *state, const CoNode *node, const PolicyUser *users, PolicyNode *out)
+{
+  *out = (PolicyNode){
+      .id = node->id,
+      .name = node->name,
+      .tags = (const char *const *)node->tags,
+      .n_tags = node->n_tags,
+      .addresses = {node->addr4, node->addr6},
+      .announced = node->hostinfo.routable_ips,
+      .n_announced = node->hostinfo.n_routable_ips,
+      .approved = node->approved_routes,
+      .n_approved = node->n_approved_routes,
+      .os = node->hostinfo.os,
+      .version = node->hostinfo.ipn_version,
+      .online = node->online,
+  };
+  if (!node->approved || state_node_expired (state, node))
+    out->addresses[0] = out->addresses[1] = (IpAddr){0};
+  for (size_t i = 0; i < state->model.n_users; i++)
+    if (node->n_tags == 0 && users[i].id == node->user)
+      out->user = &users[i];
+}
+
+PolicyView *
+state_view (State *state)
+{
+  const CoModel *model = &state->model;
+
+  if (state->view)
+    return state->view;
+  arena_reset (&state->view_arena);
+  PolicyUser *users = arena_array (&state->view_arena, PolicyUser, model->n_users + 1);
+  PolicyNode *nodes = arena_array (&state->view_arena, PolicyNode, model->n_nodes + 1);
+  for (size_t i = 0; i < model->n_users; i++)
+    users[i] = (PolicyUser){model->users[i]->id, model->users[i]->login, model->users[i]->role};
+  for (size_t i = 0; i < model->n_nodes; i++)
+    fill_policy_node (state, model->nodes[i], users, &nodes[i]);
+  state->tailnet = (PolicyTailnet){users, model->n_users, nodes, model->n_nodes};
+  state->view = policy_view_new (state->policy, &state->tailnet);
+  return state->view;
+}
+
+/* ---- the verbs ---- */
+
+void
+state_start (State *state, WallTime wall, int64_t now_us)
+{
+  state->wall = wall;
+  state->now_us = now_us;
+  if (state->model.n_users == 0)
+    state_save_user (state, model_add_user (&state->model, "owner", "Owner", ROLE_OWNER, wall));
+  for (size_t i = 0; i < state->model.n_nodes; i++) {
+    CoNode *node = state->model.nodes[i];
+    StateAction *action = state_push (state, STATE_ACTION_ADMIT, 0);
+    action->admit.key = node->key;
+    action->admit.allowed = !state_node_expired (state, node);
+    if (node->ephemeral)
+      node->delete_us = now_us + EPHEMERAL_US;
+  }
+}
+
+void
+state_input (State *state, const StateEvent *event, int64_t now_us)
+{
+  state->now_us = now_us;
+  state->wall = event->wall;
+  switch (event->type) {
+    case STATE_EVENT_REGISTER:
+      state_register (state, event);
+      break;
+    case STATE_EVENT_MAP:
+      state_map (state, event);
+      break;
+    case STATE_EVENT_GONE:
+      if (!state_stream_gone (state, event->request))
+        state_forget_waiter (state, event->request);
+      break;
+    case STATE_EVENT_COMMAND:
+      state_command (state, event);
+      break;
+    case STATE_EVENT_TICK:
+      break;
+  }
+  state_expire_pending (state);
+  state_stream_ticks (state);
+  if (now_us >= state->flush_us)
+    state_flush (state);
+}
+
+int64_t
+state_next_deadline (const State *state)
+{
+  return time_min (state->flush_us,
+                   time_min (state_pending_deadline (state), state_stream_deadline (state)));
+}

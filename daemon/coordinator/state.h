@@ -1,0 +1,123 @@
+/* The coordinator's decisions, as a core without I/O: who may join, what each node is told, what is
+ * kept (spec/control-protocol.md §17, spec/netmap-and-policy.md §8).
+ *
+ * Requests come in with a number that the shell gave them; replies and map messages go out with it.
+ * What must be on disk before a reply is sent comes out as a record in front of it: the shell holds
+ * a reply back until the records before it are committed. State thread. */
+#pragma once
+
+#include "base/clock.h"
+#include "coordinator/model.h"
+#include "netmap/derp-map.h"
+#include "netmap/map-request.h"
+#include "netmap/register.h"
+
+typedef struct State State;
+
+typedef struct
+{
+  const char *url;   /* base URL that nodes and people use; borrowed for state_new */
+  DerpMap *derp_map; /* handed to every node; a reference is taken */
+} StateConfig;
+
+typedef enum
+{
+  STATE_EVENT_REGISTER,
+  STATE_EVENT_MAP,
+  STATE_EVENT_GONE,    /* the request's connection or stream is over */
+  STATE_EVENT_COMMAND, /* a person or program manages the network */
+  STATE_EVENT_TICK,
+} StateEventType;
+
+typedef struct
+{
+  StateEventType type;
+  uint64_t request; /* not used by TICK */
+  WallTime wall;    /* the date */
+  union
+  {
+    struct
+    {
+      MachinePublic machine; /* as the Noise session proved */
+      const RegisterRequest *body;
+    } registration;
+    struct
+    {
+      MachinePublic machine;
+      const MapRequest *body;
+    } map;
+    struct
+    {
+      const char *const *words; /* "keys", "create", "--reusable" */
+      size_t n_words;
+      const char *input; /* the text that came with it (a policy), or NULL */
+    } command;
+  };
+} StateEvent;
+
+typedef enum
+{
+  STATE_ACTION_RECORD,  /* keep this on disk */
+  STATE_ACTION_REPLY,   /* answer a request, once the records before it are on disk */
+  STATE_ACTION_MESSAGE, /* a map message for an open stream */
+  STATE_ACTION_END,     /* end a stream */
+  STATE_ACTION_ADMIT,   /* the relay may serve this node key, or not any more */
+} StateActionType;
+
+typedef struct
+{
+  StateActionType type;
+  uint64_t request;
+  union
+  {
+    struct
+    {
+      const char *table; /* "node", "user", "key", "setting": static */
+      char *name;        /* key of the record */
+      char *value;       /* JSON, or NULL to delete */
+    } record;
+    struct
+    {
+      int status; /* HTTP; 0 of a command went well, 1 did not */
+      char *body;
+      size_t size;
+    } reply;
+    struct
+    {
+      char *json;
+      size_t size;
+      bool compressed; /* the stream asked for zstd */
+    } message;
+    struct
+    {
+      NodePublic key;
+      bool allowed;
+    } admit;
+  };
+} StateAction;
+
+State *state_new (const StateConfig *config, Random *random);
+void state_free (State *state);
+
+/* Before the first event: one record as it was written. False and *ERROR when it cannot be read. */
+bool state_load (State *state, const char *table, const char *name, const char *value,
+                 const char **error);
+
+/* After the last record. Makes an owner account when there is none. */
+void state_start (State *state, WallTime wall, int64_t now_us);
+
+void state_input (State *state, const StateEvent *event, int64_t now_us);
+bool state_next_action (State *state, StateAction *action);
+void state_action_clear (StateAction *action);
+int64_t state_next_deadline (const State *state);
+
+/* A pending registration, for the sign-in page. */
+typedef struct
+{
+  const char *id;
+  const char *hostname, *os; /* as the device says; escape before showing */
+  char fingerprint[KEY_SHORT_MAX];
+  bool done;
+} StatePending;
+
+bool state_pending (const State *state, const char *id, StatePending *out);
