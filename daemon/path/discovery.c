@@ -81,11 +81,12 @@ can_look (const Path *path)
          && (path->port4 != 0 || path->port6 != 0);
 }
 
+/* While the tunnel is used; and while home is down, for without one nobody reaches us. */
 static bool
 looks_by_the_clock (const Path *path)
 {
   return can_look (path) && !path->knobs.homeless && path->peers.count > 0
-         && (path->knobs.debug_always_stun
+         && (path->knobs.debug_always_stun || !relays_home_is_up (path->relays)
              || path->now_us - path->last_activity_us <= DISCOVERY_ACTIVE_US);
 }
 

@@ -497,7 +497,12 @@ on_tick (Path *path, const PathEvent *event)
 static void
 on_control (Path *path, const PathEvent *event)
 {
+  bool returned = event->control_connected && !path->control_connected;
+
   path->control_connected = event->control_connected;
+  /* A home that was lost meanwhile could not be replaced: nobody would have learned of it. */
+  if (returned && !relays_home_is_up (path->relays))
+    discovery_request (path, false);
 }
 
 static void

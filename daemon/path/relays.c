@@ -378,6 +378,14 @@ relays_home (const Relays *r)
   return r->home;
 }
 
+bool
+relays_home_is_up (const Relays *r)
+{
+  const Relay *relay = find (r, r->home);
+
+  return relay && relay->state == RELAY_UP;
+}
+
 void
 relays_set_ipv6 (Relays *r, bool works)
 {
@@ -566,7 +574,7 @@ relays_status (const Relays *r, PathRelayStatus *out)
   const Relay *home = find (r, r->home);
 
   *out = (PathRelayStatus){.home_region = r->home,
-                           .home_up = home && home->state == RELAY_UP,
+                           .home_up = relays_home_is_up (r),
                            .home_since_us = r->home_since_us,
                            .home_last_frame_us = home ? home->frame_us : 0,
                            .refused = r->refusals >= RELAYS_REFUSALS};

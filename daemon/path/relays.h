@@ -28,6 +28,7 @@ void relays_set_running (Relays *relays, bool running, int64_t now_us);
 /* 0: no home. */
 void relays_set_home (Relays *relays, uint16_t region, int64_t now_us);
 uint16_t relays_home (const Relays *relays);
+bool relays_home_is_up (const Relays *relays);
 
 /* IPv6 gets a head start when it is known to work. */
 void relays_set_ipv6 (Relays *relays, bool works);

@@ -50,6 +50,7 @@ drain (Rig *rig)
   while (path_next_action (rig->path, &action)) {
     StunTxId tx_id;
     if (action.type == PATH_ACTION_SEND_UDP && rig->stun_answers
+        && action.send_udp.destination.addr.bytes[3] != rig->stun_down
         && stun_parse_request (action.send_udp.data, action.send_udp.size, &tx_id)) {
       StunAnswer answer
           = {.due_us = rig->now + rig->stun_latency, .server = action.send_udp.destination};

@@ -35,6 +35,7 @@ typedef struct
   GPtrArray *peers;  /* RigPeer */
   GArray *actions;   /* PathAction, since the last rig_clear */
   bool stun_answers; /* STUN requests are answered after stun_latency */
+  uint8_t stun_down; /* the server of this region is silent, 0: none */
   int64_t stun_latency;
   IpPort reflexive;          /* what STUN tells */
   bool reflexive_per_server; /* hard NAT: another port for each server */

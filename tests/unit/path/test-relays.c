@@ -289,6 +289,25 @@ test_link_change (void)
 }
 
 static void
+test_home_lost_while_control_is_away (void)
+{
+  Fixture f = fixture_new ();
+  PathEvent event = {.type = PATH_EVENT_CONTROL};
+
+  rig_input (f.rig, &event);
+  closed (f.rig, f.home, RELAY_CLOSED_LOST);
+  f.rig->stun_down = 1;
+  rig_run (f.rig, 300 * SECOND);
+  g_assert_cmpuint (rig_count (f.rig, PATH_ACTION_NET_INFO), ==, 0);
+  event.control_connected = true; /* idle, but unreachable without a home */
+  rig_input (f.rig, &event);
+  rig_run (f.rig, 5 * SECOND);
+  g_assert_cmpuint (rig_count (f.rig, PATH_ACTION_NET_INFO), ==, 1);
+  g_assert_cmpint (rig_last (f.rig, PATH_ACTION_NET_INFO)->net_info.home_region, !=, 1);
+  rig_free (f.rig);
+}
+
+static void
 test_many_regions (void)
 {
   unsigned ids[40];
@@ -354,6 +373,7 @@ main (int argc, char **argv)
   ADD ("map-change-closes-only-what-changed", test_map_change);
   ADD ("key-change-logs-in-anew", test_key_change);
   ADD ("link-change-keeps-what-lives", test_link_change);
+  ADD ("home-lost-while-control-is-away-is-replaced", test_home_lost_while_control_is_away);
   ADD ("connections-are-limited", test_many_regions);
   ADD ("refusal-is-told", test_refused);
   return g_test_run ();
