@@ -189,16 +189,23 @@ print_health (const StatusDocument *doc)
     g_print ("#     - %s\n", json_array_get_string_element (health, i));
 }
 
-/* What is wrong and what to do, also while the connection stands or is still to come. */
+/* What is wrong and what to do, also while the connection stands or is still to come; part of the
+ * answer, so it goes to stdout. PREFIX begins each line. */
 static void
-print_problem (WarrenSession *session)
+print_problem (WarrenSession *session, const char *prefix)
 {
   const char *text;
   const char *problem = warren_session_get_problem (session, &text);
   g_autofree char *host = warren_session_dup_server_host (session);
+  g_autofree char *meaning = warren_problem_meaning (problem, host);
+  g_autofree char *advice = warren_problem_advice (problem, host);
 
-  if (*problem != '\0')
-    cli_fail_problem (problem, text, host);
+  if (*problem == '\0')
+    return;
+  g_print ("%s%s", prefix, meaning);
+  if (*text != '\0')
+    g_print (" (%s)", text);
+  g_print ("\n%s%s\n", prefix, advice);
 }
 
 /* The official words, and beside them what a person should know. */
@@ -220,7 +227,7 @@ print_not_running (WarrenSession *session, const char *state)
   } else {
     g_print ("unexpected state: %s\n", state);
   }
-  print_problem (session);
+  print_problem (session, "");
   return WARREN_EXIT_FAILED;
 }
 
@@ -254,7 +261,7 @@ run_status (Cli *cli, const Flags *flags)
 
     g_print ("\n# %s %s\n", shown->headline, shown->detail);
   }
-  print_problem (session);
+  print_problem (session, "# ");
   return WARREN_EXIT_OK;
 }
 

@@ -53,6 +53,24 @@ warren_client_start_service_async (WarrenClient *self, GCancellable *cancellable
                           g_object_ref (task));
 }
 
+void
+warren_client_restart_service_async (WarrenClient *self, GCancellable *cancellable,
+                                     GAsyncReadyCallback callback, gpointer user_data)
+{
+  g_autoptr (GTask) task = g_task_new (self, cancellable, callback, user_data);
+  GDBusConnection *connection = warren_client_get_connection (self);
+
+  if (connection == NULL) {
+    g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_CLOSED, "no message bus");
+    return;
+  }
+  g_dbus_connection_call (connection, "org.freedesktop.systemd1", "/org/freedesktop/systemd1",
+                          "org.freedesktop.systemd1.Manager", "RestartUnit",
+                          g_variant_new ("(ss)", "warrend.service", "replace"),
+                          G_VARIANT_TYPE ("(o)"), FLAGS, TIMEOUT, cancellable, on_service_started,
+                          g_object_ref (task));
+}
+
 static void
 on_session_created (GObject *source, GAsyncResult *result, gpointer user_data)
 {

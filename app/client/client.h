@@ -49,6 +49,9 @@ void warren_client_reconnect (WarrenClient *client);
 /* Starts the daemon through the bus. */
 void warren_client_start_service_async (WarrenClient *client, GCancellable *cancellable,
                                         GAsyncReadyCallback callback, gpointer user_data);
+/* Restarts the daemon by its systemd unit, after an update; fails where there is no systemd. */
+void warren_client_restart_service_async (WarrenClient *client, GCancellable *cancellable,
+                                          GAsyncReadyCallback callback, gpointer user_data);
 /* A new profile that becomes active; the result is its object path. OPTIONS as CreateSession. */
 void warren_client_create_session_async (WarrenClient *client, const char *server_url,
                                          GVariant *options, GCancellable *cancellable,

@@ -318,9 +318,12 @@ do_action (WarrenTray *self, WarrenUiAction action, const char *token)
   alerts_user_acted (self->alerts);
   if (action == WARREN_ACTION_NONE)
     return;
-  if (action == WARREN_ACTION_START_SERVICE || action == WARREN_ACTION_RESTART_SERVICE)
+  if (action == WARREN_ACTION_START_SERVICE)
     warren_client_start_service_async (self->client, self->cancellable, on_client_called,
                                        g_object_ref (self));
+  else if (action == WARREN_ACTION_RESTART_SERVICE)
+    warren_client_restart_service_async (self->client, self->cancellable, on_client_called,
+                                         g_object_ref (self));
   else if (action == WARREN_ACTION_CHOOSE_EXIT_NODE)
     open_window (self, "exit-node", NULL, token);
   else if (action == WARREN_ACTION_SET_UP || action == WARREN_ACTION_SWITCH_ACCOUNT

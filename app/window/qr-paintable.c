@@ -18,15 +18,18 @@ warren_qr_paintable_snapshot (GdkPaintable *paintable, GdkSnapshot *snapshot, do
   static const GdkRGBA white = {1, 1, 1, 1};
   static const GdkRGBA black = {0, 0, 0, 1};
   const QRcode *code = WARREN_QR_PAINTABLE (paintable)->code;
-  double module = MIN (width, height) / (code->width + 2 * QUIET_MODULES);
+  int modules = code->width + 2 * QUIET_MODULES;
+  /* Whole pixels, or there are seams between the modules. */
+  double module = MAX (1, (int)(MIN (width, height) / modules));
+  double left = (int)((width - module * code->width) / 2);
+  double top = (int)((height - module * code->width) / 2);
 
   gtk_snapshot_append_color (snapshot, &white, &GRAPHENE_RECT_INIT (0, 0, width, height));
   for (int y = 0; y < code->width; y++)
     for (int x = 0; x < code->width; x++)
       if (code->data[y * code->width + x] & 1)
         gtk_snapshot_append_color (snapshot, &black,
-                                   &GRAPHENE_RECT_INIT ((x + QUIET_MODULES) * module,
-                                                        (y + QUIET_MODULES) * module, module,
+                                   &GRAPHENE_RECT_INIT (left + x * module, top + y * module, module,
                                                         module));
 }
 

@@ -79,9 +79,12 @@ warren_window_do (WarrenWindow *self, WarrenUiAction action)
 {
   WarrenSession *session = warren_client_get_session (self->client);
 
-  if (action == WARREN_ACTION_START_SERVICE || action == WARREN_ACTION_RESTART_SERVICE)
+  if (action == WARREN_ACTION_START_SERVICE)
     warren_client_start_service_async (self->client, self->cancellable, on_client_called,
                                        g_object_ref (self));
+  else if (action == WARREN_ACTION_RESTART_SERVICE)
+    warren_client_restart_service_async (self->client, self->cancellable, on_client_called,
+                                         g_object_ref (self));
   else if (action == WARREN_ACTION_CHOOSE_EXIT_NODE)
     warren_window_show_exit_nodes (self);
   else if (session != NULL)

@@ -14,7 +14,7 @@ struct _WarrenWindow
   GtkStack *pages;
   AdwStatusPage *service_page;
   GtkButton *service_button;
-  GtkWidget *service_hint;
+  GtkLabel *service_hint;
   WarrenWelcomePage *welcome_page;
   WarrenLoginPage *login_page;
   WarrenMainPage *main_page;

@@ -10,11 +10,18 @@ G_DEFINE_FINAL_TYPE (WarrenWindow, warren_window, ADW_TYPE_APPLICATION_WINDOW)
 static void
 show_service_page (WarrenWindow *self, const WarrenUiState *ui)
 {
+  g_autofree char *hint = NULL;
+
   adw_status_page_set_icon_name (self->service_page, ui->icon);
   adw_status_page_set_title (self->service_page, ui->headline);
   adw_status_page_set_description (self->service_page, ui->detail);
   gtk_button_set_label (self->service_button, warren_ui_action_label (ui->primary));
-  gtk_widget_set_visible (self->service_hint, ui->kind != WARREN_UI_IN_USE);
+  /* Translators: %s is a command */
+  hint = g_strdup_printf (_ ("In a terminal: %s"), ui->kind == WARREN_UI_DAEMON_OLD
+                                                       ? "sudo systemctl restart warrend"
+                                                       : "sudo systemctl start warrend");
+  gtk_label_set_label (self->service_hint, hint);
+  gtk_widget_set_visible (GTK_WIDGET (self->service_hint), ui->kind != WARREN_UI_IN_USE);
   gtk_widget_set_visible (GTK_WIDGET (self->service_button), ui->kind != WARREN_UI_IN_USE);
 }
 
