@@ -5,30 +5,66 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The members of a MapResponse that mean something to us. Those of the first line are lists (or an
- * object of lists) that are read one element at a time. */
-#define MEMBERS(X)                                                                                 \
-  X (Peers)                                                                                        \
-  X (PeersChanged)                                                                                 \
-  X (PeersChangedPatch)                                                                            \
-  X (UserProfiles) X (PacketFilter) X (PacketFilters) X (KeepAlive) X (PingRequest)                \
-      X (PopBrowserURL) X (ControlTime) X (ControlDialPlan) X (Debug) X (MapSessionHandle) X (Seq) \
-          X (Node) X (DERPMap) X (PeersRemoved) X (PeerSeenChange) X (OnlineChange) X (DNSConfig)  \
-              X (Domain) X (CollectServices) X (Health) X (DisplayMessages) X (SSHPolicy)          \
-                  X (TKAInfo)
-
+/* The members of a MapResponse that mean something to us. Those up to PacketFilters are lists (or
+ * an object of lists) that are read one element at a time. */
 typedef enum
 {
-#define X(name) MEMBER_##name,
-  MEMBERS (X)
-#undef X
-      N_MEMBERS
+  MEMBER_Peers,
+  MEMBER_PeersChanged,
+  MEMBER_PeersChangedPatch,
+  MEMBER_UserProfiles,
+  MEMBER_PacketFilter,
+  MEMBER_PacketFilters,
+  MEMBER_KeepAlive,
+  MEMBER_PingRequest,
+  MEMBER_PopBrowserURL,
+  MEMBER_ControlTime,
+  MEMBER_ControlDialPlan,
+  MEMBER_Debug,
+  MEMBER_MapSessionHandle,
+  MEMBER_Seq,
+  MEMBER_Node,
+  MEMBER_DERPMap,
+  MEMBER_PeersRemoved,
+  MEMBER_PeerSeenChange,
+  MEMBER_OnlineChange,
+  MEMBER_DNSConfig,
+  MEMBER_Domain,
+  MEMBER_CollectServices,
+  MEMBER_Health,
+  MEMBER_DisplayMessages,
+  MEMBER_SSHPolicy,
+  MEMBER_TKAInfo,
+  N_MEMBERS
 } Member;
 
-static const char *const member_names[] = {
-#define X(name) #name,
-    MEMBERS (X)
-#undef X
+static const char *const member_names[N_MEMBERS] = {
+    [MEMBER_Peers] = "Peers",
+    [MEMBER_PeersChanged] = "PeersChanged",
+    [MEMBER_PeersChangedPatch] = "PeersChangedPatch",
+    [MEMBER_UserProfiles] = "UserProfiles",
+    [MEMBER_PacketFilter] = "PacketFilter",
+    [MEMBER_PacketFilters] = "PacketFilters",
+    [MEMBER_KeepAlive] = "KeepAlive",
+    [MEMBER_PingRequest] = "PingRequest",
+    [MEMBER_PopBrowserURL] = "PopBrowserURL",
+    [MEMBER_ControlTime] = "ControlTime",
+    [MEMBER_ControlDialPlan] = "ControlDialPlan",
+    [MEMBER_Debug] = "Debug",
+    [MEMBER_MapSessionHandle] = "MapSessionHandle",
+    [MEMBER_Seq] = "Seq",
+    [MEMBER_Node] = "Node",
+    [MEMBER_DERPMap] = "DERPMap",
+    [MEMBER_PeersRemoved] = "PeersRemoved",
+    [MEMBER_PeerSeenChange] = "PeerSeenChange",
+    [MEMBER_OnlineChange] = "OnlineChange",
+    [MEMBER_DNSConfig] = "DNSConfig",
+    [MEMBER_Domain] = "Domain",
+    [MEMBER_CollectServices] = "CollectServices",
+    [MEMBER_Health] = "Health",
+    [MEMBER_DisplayMessages] = "DisplayMessages",
+    [MEMBER_SSHPolicy] = "SSHPolicy",
+    [MEMBER_TKAInfo] = "TKAInfo",
 };
 
 struct MapDecoder
