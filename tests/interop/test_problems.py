@@ -93,7 +93,10 @@ def node_removed(s):
     s.node.start()
     s.up()
     s.node.wait_running()
+    s.control("mode", open=False)  # else the first question makes it a member again
     s.control("remove", Node=s.node.name)
+    wait_for(lambda: s.node.problem() == "node-removed", 15, "node-removed")
+    s.control("mode", open=True)
 
 
 def auth_key_invalid(s):
