@@ -1,3 +1,4 @@
+#include "base/memory.h"
 #include "wireguard/device-internal.h"
 
 #include <sodium.h>
@@ -11,9 +12,7 @@ wg_device_push (WgDevice *device, WgActionType type, const WgActivePeer *peer)
 {
   if (device->queue_count == device->queue_capacity) {
     size_t capacity = device->queue_capacity ? 2 * device->queue_capacity : MIN_QUEUE;
-    WgAction *queue = calloc (capacity, sizeof *queue);
-    if (!queue)
-      abort ();
+    WgAction *queue = mem_new (capacity * sizeof *queue);
     for (size_t i = 0; i < device->queue_count; i++)
       queue[i] = device->queue[(device->queue_first + i) % device->queue_capacity];
     if (device->queue)
@@ -72,9 +71,7 @@ wg_device_activate (WgDevice *device, WgKnownPeer *known, const WgRemote *remote
 {
   if (known->active)
     return known->active;
-  WgActivePeer *peer = calloc (1, sizeof *peer);
-  if (!peer)
-    abort ();
+  WgActivePeer *peer = mem_new (sizeof *peer);
   timer_node_init (&peer->timer, 0);
   peer->remote = *remote;
   peer->worker = wg_peer_worker (&known->key, device->n_workers);

@@ -1,5 +1,7 @@
 #include "wireguard/index-table.h"
 
+#include "base/memory.h"
+
 #include <stdlib.h>
 
 #define CHUNK_SLOTS 1024
@@ -41,20 +43,17 @@ entry_make (WgIndexTable *table, uint32_t slot)
 {
   Entry **chunk = &table->chunks[slot / CHUNK_SLOTS];
 
-  if (!*chunk) {
-    *chunk = calloc (CHUNK_SLOTS, sizeof **chunk);
-    if (!*chunk)
-      abort ();
-  }
+  if (!*chunk)
+    *chunk = mem_new (CHUNK_SLOTS * sizeof **chunk);
   return &(*chunk)[slot % CHUNK_SLOTS];
 }
 
 WgIndexTable *
 wg_index_table_new (unsigned worker)
 {
-  WgIndexTable *table = calloc (1, sizeof *table);
+  WgIndexTable *table = mem_new (sizeof *table);
 
-  if (!table || worker >= WG_INDEX_MAX_WORKERS)
+  if (worker >= WG_INDEX_MAX_WORKERS)
     abort ();
   table->worker = worker;
   table->free_first = NO_SLOT;

@@ -1,5 +1,7 @@
 #include "wireguard/known-peers.h"
 
+#include "base/memory.h"
+
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,9 +60,7 @@ grow (WgKnownPeers *peers)
   WgKnownPeers old = *peers;
 
   peers->capacity = old.capacity ? 2 * old.capacity : MIN_CAPACITY;
-  peers->slots = calloc (peers->capacity, sizeof *peers->slots);
-  if (!peers->slots)
-    abort ();
+  peers->slots = mem_new (peers->capacity * sizeof *peers->slots);
   for (size_t i = 0; i < old.capacity; i++)
     if (old.slots[i].used)
       *probe (peers, &old.slots[i].key) = old.slots[i];

@@ -16,6 +16,7 @@
 #define PATIENCE         6 /* packets that may be lost in a row: one in twelve is, there or back */
 #define STALL_US         (10 * USEC_PER_SEC)
 #define DIRECT_WITHIN_US (35 * USEC_PER_SEC)
+#define SESSION_AGE_US   (150 * USEC_PER_SEC)
 #define OFTEN_US         (2 * USEC_PER_SEC) /* flows at least so frequent keep a path warm */
 #define HEADER_SIZE      20
 #define PACKET_MIN       40
@@ -168,6 +169,20 @@ check_direct (Sim *sim, Flow *flow, int64_t calm_us)
             flow->a, flow->b, without / USEC_PER_SEC, side_a, side_b);
 }
 
+/* With traffic, whoever opened a session renews it after two minutes; a few tries may be lost. */
+static void
+check_session (Sim *sim, Flow *flow)
+{
+  int64_t age = sim_node_session_age_us (sim->nodes[flow->a], flow->b);
+
+  if (flow->interval_us > OFTEN_US)
+    return;
+  sim->flows->stats.oldest_session_us = MAX (sim->flows->stats.oldest_session_us, age);
+  if (age > SESSION_AGE_US)
+    sim_fail (sim, "nodes %u and %u: the session is %" G_GINT64_FORMAT " s old", flow->a, flow->b,
+              age / USEC_PER_SEC);
+}
+
 static void
 write_packet (const Flow *flow, uint32_t index, FlowKind kind, uint8_t *packet)
 {
@@ -201,6 +216,7 @@ run_flow (Sim *sim, uint32_t index)
   if (calm) {
     check_answers (sim, flow, calm_us);
     check_direct (sim, flow, calm_us);
+    check_session (sim, flow);
     sim->flows->stats.calm_requests++;
   }
   sim->flows->stats.requests++;

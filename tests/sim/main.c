@@ -43,10 +43,11 @@ print_sums (const Sim *sim, double seconds)
            f->flows, f->answers, f->requests,
            100.0 * (double)f->calm_answers / (double)MAX (f->calm_requests, 1), f->calm_requests,
            100.0 * (double)f->direct / (double)MAX (f->could_be_direct, 1));
-  g_print ("# longest stall while calm %.1f s, longest without direct path %.1f s; wake-ups "
+  g_print ("# longest stall while calm %.1f s, longest without direct path %.1f s; oldest "
+           "session %.1f s; wake-ups "
            "%" G_GUINT64_FORMAT ", of quiet nodes %" G_GUINT64_FORMAT "\n",
            (double)f->longest_stall_us / USEC_PER_SEC, (double)f->longest_without_us / USEC_PER_SEC,
-           wake_ups, quiet);
+           (double)f->oldest_session_us / USEC_PER_SEC, wake_ups, quiet);
 }
 
 static uint64_t

@@ -362,6 +362,15 @@ sim_node_is_direct (const SimNode *node, unsigned to)
   return peer->published && peer->destination.trusted && peer->destination.udp.addr.family != 0;
 }
 
+int64_t
+sim_node_session_age_us (const SimNode *node, unsigned to)
+{
+  WgPeer *peer = node->wg ? wg_host_peer (node->wg, &node->sim->nodes[to]->public_key) : NULL;
+  WgSession *session = peer ? wg_peer_current (peer, node_now (node)) : NULL;
+
+  return session ? node_now (node) - session->created_us : -1;
+}
+
 char *
 sim_node_describe_path (const SimNode *node, unsigned to)
 {

@@ -42,6 +42,9 @@ int64_t sim_node_changed_us (const SimNode *node);
 /* Whether packets for node TO go over a trusted direct path now. */
 bool sim_node_is_direct (const SimNode *node, unsigned to);
 
+/* Age of the WireGuard session that packets for node TO are sent on; -1: there is none. */
+int64_t sim_node_session_age_us (const SimNode *node, unsigned to);
+
 /* What path finding knows about the way to node TO, for people; free with g_free. */
 char *sim_node_describe_path (const SimNode *node, unsigned to);
 

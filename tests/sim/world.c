@@ -111,10 +111,27 @@ sim_free (Sim *sim)
   g_free (sim);
 }
 
-/* A node that nobody talks to and that talks to nobody: no session, no timer of WireGuard. */
+/* When anything last happened to relays, the coordination server or the line of node ID. */
+static int64_t
+last_disturbance (const Sim *sim, unsigned id)
+{
+  int64_t last = MAX (sim_coordinator_down_us (sim), sim_coordinator_up_us (sim));
+
+  last = MAX (last, sim_node_changed_us (sim->nodes[id]));
+  last = MAX (last, sim_node_site (sim->nodes[id])->changed_us);
+  for (unsigned i = 0; i < SIM_RELAYS; i++)
+    last = MAX (last, sim_relay_changed_us (sim->relays[i]));
+  return last;
+}
+
+/* A node that nobody talks to and that talks to nobody: no session, no timer of WireGuard, and in
+ * peace none of path finding either. */
 static void
 check_idle (Sim *sim, unsigned id, const SimNodeStatus *status)
 {
+  if (sim->now_us - last_disturbance (sim, id) > IDLE_AFTER_US
+      && status->path_deadline_us != TIME_NEVER)
+    sim_fail (sim, "idle node %u has a timer of path finding", id);
   if (sim->now_us - sim_node_changed_us (sim->nodes[id]) < IDLE_AFTER_US)
     return;
   if (status->peers > 0 || status->indices > 0)
