@@ -153,6 +153,7 @@ serve (const Options *options, GDBusConnection *bus, GError **error)
 {
   EngineOptions engine_options = {.state_dir = options->state_dir,
                                   .tun_name = options->tun_name,
+                                  .bus = bus,
                                   .port = (uint16_t)options->port};
   Engine *engine = engine_new (&engine_options, error);
   if (!engine)

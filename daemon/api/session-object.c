@@ -119,7 +119,6 @@ update_self (SessionObject *object)
                                                    profile->user_picture));
   warren_bus_session_set_admin_url (bus, admin_url (profile));
   warren_bus_session_set_approval_url (bus, admin_url (profile));
-  warren_bus_session_set_exit_node (bus, exit_node_variant (s));
   if (self)
     warren_bus_session_set_self (bus, peer_dictionary (object->service->engine, s, self));
   else
@@ -134,6 +133,7 @@ session_object_update (SessionObject *object, unsigned changes)
     update_state (object);
   if (changes & (SESSION_CHANGED_SELF | SESSION_CHANGED_STATE | SESSION_CHANGED_PREFERENCES))
     update_self (object);
+  warren_bus_session_set_exit_node (object->bus_session, exit_node_variant (s));
   if (changes & SESSION_CHANGED_PREFERENCES)
     warren_bus_session_set_preferences (
         object->bus_session, preference_keys_to_variant (&session_profile (s)->preferences));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "control/control-io.h"
+#include "host/firewalld.h"
 #include "host/host.h"
 #include "host/link-monitor.h"
 #include "host/resolver.h"
@@ -22,6 +23,7 @@ struct Engine
   Session *active;
   Session *leaving; /* is removed once it is signed out; NULL: none */
   guint leave_source;
+  guint twin_source;
   EngineListener listener;
   void *listener_data;
   bool pumping;
@@ -36,6 +38,8 @@ struct Engine
   TunDevice tun;
   Tunnel *tunnel; /* from the first plan on, until the engine stops */
   Host *host;
+  GDBusConnection *bus; /* NULL: none, then firewalld is not told */
+  Firewalld *firewalld; /* while connected */
   guint tunnel_source;
   NodePublic tunnel_key;   /* public half of the node key that the tunnel has */
   bool blocked_by_cleanup; /* kill switch left in place by the clean-up, until the first plan */

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "host/socket-mark.h"
+#include "session/local-dns.h"
 
 #include <glib-unix.h>
 #include <sodium.h>
@@ -23,12 +24,14 @@ typedef struct
 static void
 tell_host_result (Engine *e, Session *s, ProblemCode problem, const char *text)
 {
+  g_autofree char *local_dns = local_dns_find (link_monitor_get_state (e->monitor));
   SessionEvent event = {
       .type = SESSION_EVENT_HOST,
       .host = {.problem = problem,
                .text = text,
                .warnings = e->host ? host_warnings (e->host) : 0,
-               .blocking_chain = e->host ? host_blocking_chain (e->host) : NULL},
+               .blocking_chain = e->host ? host_blocking_chain (e->host) : NULL,
+               .local_dns = local_dns},
   };
   engine_feed (e, s, &event);
 }
@@ -179,6 +182,7 @@ engine_close_tunnel (Engine *e)
   if (!e->tunnel)
     return;
   g_hash_table_foreach_remove (e->requests, drop_request, NULL);
+  g_clear_pointer (&e->firewalld, firewalld_free);
   host_undo (e->host);
   g_clear_pointer (&e->host, host_free);
   g_clear_handle_id (&e->tunnel_source, g_source_remove);
@@ -199,6 +203,7 @@ shut_tunnel (Engine *e)
     return;
   TunnelSettings settings = {.shut = true, .mtu = TUNNEL_MTU_DEFAULT};
   TunnelConfig *empty = tunnel_config_update (NULL, &settings, NULL, 0, NULL, 0);
+  g_clear_pointer (&e->firewalld, firewalld_free);
   host_undo (e->host);
   tunnel_apply (e->tunnel, empty);
   tunnel_config_unref (empty);
@@ -249,6 +254,8 @@ engine_apply (Engine *e, Session *s)
   tunnel_apply (e->tunnel, plan->tunnel);
   tunnel_set_online (e->tunnel, e->network_up);
   bool ok = host_apply (e->host, plan->host, &error);
+  if (!e->firewalld && e->bus)
+    e->firewalld = firewalld_new (e->bus, e->tun_name);
   if (!ok) {
     log_error (LOG_DOMAIN, "%s", error->message);
     e->retry_at_us = clock_now_us () + RETRY_US;

@@ -210,6 +210,27 @@ timer_fired (void *user_data)
 
 /* --- The active session ---------------------------------------------------------------------- */
 
+/* The same account on the same server, signed in a second time: the older profile is this one's
+ * past (spec/local-services.md §2.5). */
+static gboolean
+forget_twins (void *user_data)
+{
+  Engine *e = user_data;
+  e->twin_source = 0;
+  const Profile *own = e->active ? session_profile (e->active) : NULL;
+  for (guint i = e->sessions->len; own && own->user_id != 0 && i > 0; i--) {
+    Session *s = g_ptr_array_index (e->sessions, i - 1);
+    const Profile *other = session_profile (s);
+    if (s == e->active || session_is_refused (s) || other->user_id != own->user_id
+        || strcmp (other->user_login, own->user_login) != 0
+        || strcmp (other->preferences.login_server, own->preferences.login_server) != 0)
+      continue;
+    log_info (LOG_DOMAIN, "profile %s is replaced by %s", other->id, own->id);
+    remove_profile (e, s);
+  }
+  return G_SOURCE_REMOVE;
+}
+
 static void
 control_acted (ControlAction *action, void *user_data)
 {
@@ -218,6 +239,8 @@ control_acted (ControlAction *action, void *user_data)
     return;
   SessionEvent event = {.type = SESSION_EVENT_CONTROL, .control = action};
   engine_feed (e, e->active, &event);
+  if (action->type == CONTROL_ACTION_REGISTERED && e->twin_source == 0)
+    e->twin_source = g_idle_add (forget_twins, e);
 }
 
 static bool
@@ -380,6 +403,7 @@ engine_new (const EngineOptions *options, GError **error)
   e->state_dir = g_strdup (options->state_dir);
   e->tun_name = g_strdup (options->tun_name);
   e->port = options->port;
+  e->bus = options->bus ? g_object_ref (options->bus) : NULL;
   e->facts = local_facts_new ();
   e->retry_at_us = TIME_NEVER;
   e->sessions = g_ptr_array_new_with_free_func ((GDestroyNotify)session_free);
@@ -487,6 +511,7 @@ engine_free (Engine *e)
   engine_stop (e);
   g_ptr_array_unref (e->sessions);
   g_clear_handle_id (&e->leave_source, g_source_remove);
+  g_clear_handle_id (&e->twin_source, g_source_remove);
   g_hash_table_unref (e->requests);
   boot_timer_free (e->timer);
   store_close (e->store);
@@ -497,6 +522,7 @@ engine_free (Engine *e)
   g_free (e->machine_key_problem);
   g_free (e->state_dir);
   g_free (e->tun_name);
+  g_clear_object (&e->bus);
   g_free (e);
 }
 

@@ -15,7 +15,8 @@ typedef struct
 {
   const char *state_dir;
   const char *tun_name;
-  uint16_t port; /* UDP, 0: the preference's, else any */
+  GDBusConnection *bus; /* where firewalld would be; NULL: nowhere */
+  uint16_t port;        /* UDP, 0: the preference's, else any */
 } EngineOptions;
 
 typedef struct

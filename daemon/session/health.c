@@ -44,6 +44,11 @@ static const HealthInfo table[HEALTH_N_CODES] = {
                                "The server's packet filter cannot be trusted, so everything that "
                                "comes in is dropped: %s.",
                                true, 0, false},
+    [HEALTH_LOCAL_NETWORK]
+    = {"local-network-preferred", "medium", "Local network is behind the tunnel",
+       "The local network %s has the same addresses as a subnet of another device. The tunnel is "
+       "used for them.",
+       false, 0, true},
     [HEALTH_ROUTES_NOT_ACCEPTED]
     = {"routes-not-accepted", "low", "Routes are offered",
        "Some peers are advertising routes but --accept-routes is false", false, 0, false},

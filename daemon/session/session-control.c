@@ -116,24 +116,6 @@ session_logged_out (Session *s)
   session_changed (s, SESSION_CHANGED_STATE | SESSION_CHANGED_PREFERENCES);
 }
 
-/* An exit node that was chosen by address becomes one by id as soon as somebody has the address. */
-static void
-resolve_exit_node (Session *s)
-{
-  Preferences *prefs = &s->profile->preferences;
-  if (prefs->exit_node_mode != EXIT_NODE_BY_ADDRESS)
-    return;
-  const Node *node = netmap_node_by_address (s->netmap, &prefs->exit_node_addr);
-  if (!node || node == netmap_self (s->netmap)
-      || strlen (node->stable_id) >= sizeof prefs->exit_node_id)
-    return;
-  prefs->exit_node_mode = EXIT_NODE_BY_ID;
-  g_strlcpy (prefs->exit_node_id, node->stable_id, sizeof prefs->exit_node_id);
-  memset (&prefs->exit_node_addr, 0, sizeof prefs->exit_node_addr);
-  session_save (s, SAVE_FACTS, 0, NULL);
-  session_changed (s, SESSION_CHANGED_PREFERENCES);
-}
-
 static void
 netmap_arrived (Session *s, Netmap *netmap, const NetmapChanges *changes)
 {
@@ -164,7 +146,6 @@ netmap_arrived (Session *s, Netmap *netmap, const NetmapChanges *changes)
     session_changed (s, SESSION_CHANGED_PEERS);
   if ((changes->flags & ~NETMAP_CHANGED_PEERS) != 0 || first)
     session_changed (s, SESSION_CHANGED_SELF | SESSION_CHANGED_WARNINGS);
-  resolve_exit_node (s);
 }
 
 static void

@@ -2,6 +2,7 @@
 #include "session/session-private.h"
 
 #include "filter/filter.h"
+#include "session/exit-node.h"
 
 #include <string.h>
 
@@ -24,13 +25,24 @@ has_relays (const Session *s)
 static void
 check_exit_node (Session *s)
 {
-  const Plan *plan = s->plan;
-  const Node *node = plan ? plan->exit_node : NULL;
-  bool selected = plan && plan->exit_selected;
-  bool usable = node && node->online == TRI_TRUE && !node->expired;
+  ExitNodeState state = EXIT_NODE_STATE_OFF;
+  bool selected = s->plan && s->plan->exit_selected;
+  if (selected)
+    exit_node_find (&s->profile->preferences, s->netmap, &state);
+  bool usable = state == EXIT_NODE_STATE_ON;
   set (s, HEALTH_EXIT_NODE_UNAVAILABLE, selected && !usable, NULL);
   bool no_dns = selected && usable && s->local_dns && !s->profile->preferences.exit_node_allow_lan;
   set (s, HEALTH_EXIT_NODE_NO_DNS, no_dns, s->local_dns);
+}
+
+static void
+check_conflicts (Session *s)
+{
+  char text[IP_PREFIX_TEXT_MAX] = "";
+  bool any = s->plan && s->plan->n_conflicts > 0;
+  if (any)
+    ip_prefix_format (&s->plan->conflicts[0].on_link, text);
+  set (s, HEALTH_LOCAL_NETWORK, any, any ? text : NULL);
 }
 
 static void
@@ -86,6 +98,7 @@ session_check_health (Session *s, bool map_changed)
   const char *other = connected ? other_client (s) : NULL;
   set (s, HEALTH_OTHER_VPN, other != NULL, other);
   check_exit_node (s);
+  check_conflicts (s);
   check_key (s);
   if (map_changed || !connected || s->profile->preferences.accept_routes)
     set (s, HEALTH_ROUTES_NOT_ACCEPTED,

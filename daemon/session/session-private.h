@@ -65,8 +65,9 @@ struct Session
   GArray *changed_peers; /* NodeId; see session_take_changed_peers */
   bool peers_taken;      /* they were, and can be forgotten with the next input */
 
-  Plan *plan;   /* what was asked for last; NULL: nothing */
-  bool applied; /* an APPLY was emitted at all */
+  bool reconsider_exit; /* the automatic exit node is to be chosen anew */
+  Plan *plan;           /* what was asked for last; NULL: nothing */
+  bool applied;         /* an APPLY was emitted at all */
 
   /* announcing */
   Arena announce_arena; /* owns what `announced` and the last LOCAL_STATE point to */
@@ -113,6 +114,9 @@ void session_logged_out (Session *s);
 void session_check_health (Session *s, bool map_changed);
 void session_host_health (Session *s, unsigned warnings, const char *blocking_chain,
                           const char *local_dns);
+
+/* session-exit-node.c. ANEW: the map, the latencies or the wish may be others than last time. */
+void session_resolve_exit_node (Session *s, bool anew);
 
 /* session-announce.c: tells control what this node is, if that changed. */
 void session_announce (Session *s);

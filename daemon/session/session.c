@@ -258,6 +258,8 @@ session_evaluate (Session *s, const NetmapChanges *changes)
   if (s->refused)
     return;
   check_lock (s);
+  session_resolve_exit_node (s, changes || s->reconsider_exit);
+  s->reconsider_exit = false;
   SessionState next = next_state (s);
   if (next == SESSION_STARTING && s->state != SESSION_RUNNING && s->state != SESSION_STARTING) {
     /* One step only tells that it may run now; the next one whether it does. */
@@ -307,6 +309,7 @@ set_preferences (Session *s, const Preferences *prefs)
   s->profile->preferences = next;
   session_save (s, SAVE_PREFERENCES, 0, &before);
   preferences_clear (&before);
+  s->reconsider_exit = true;
   session_changed (s, SESSION_CHANGED_PREFERENCES | SESSION_CHANGED_SELF);
 }
 
@@ -428,6 +431,7 @@ tunnel_event (Session *s, const TunnelEvent *event)
     case TUNNEL_EVENT_NET_INFO:
       s->net_report = event->net_info;
       s->have_net_report = true;
+      s->reconsider_exit = true;
       session_changed (s, SESSION_CHANGED_SELF | SESSION_CHANGED_WARNINGS);
       break;
     case TUNNEL_EVENT_RELAY:
@@ -436,7 +440,6 @@ tunnel_event (Session *s, const TunnelEvent *event)
       break;
     case TUNNEL_EVENT_PATH:
       s->peer_seen |= event->path.udp.addr.family != 0;
-      session_changed (s, SESSION_CHANGED_PEERS);
       break;
     case TUNNEL_EVENT_TIMESTAMP:
       memcpy (s->profile->handshake_time, event->timestamp, sizeof s->profile->handshake_time);
