@@ -297,10 +297,15 @@ decode_field (const RecordField *f, JsonReader *r, Arena *arena, void *record)
 static const RecordField *
 find_field (const RecordType *type, JsonString name)
 {
-  for (; type; type = type->base)
-    for (size_t i = 0; i < type->n_fields; i++)
-      if (type->fields[i].name && json_string_equal (name, type->fields[i].name))
+  if (name.length == 0)
+    return NULL;
+  for (; type; type = type->base) {
+    for (size_t i = 0; i < type->n_fields; i++) {
+      const char *known = type->fields[i].name;
+      if (known && known[0] == name.text[0] && json_string_equal (name, known))
         return &type->fields[i];
+    }
+  }
   return NULL;
 }
 
