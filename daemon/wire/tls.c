@@ -4,6 +4,7 @@
 
 #include "base/ip.h"
 
+#include <dirent.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -68,12 +69,40 @@ tls_context_free (TlsContext *context)
   free (context);
 }
 
+/* True when the system keeps its roots under the hashes of their names, one file each. */
+static bool
+has_hashed_roots (void)
+{
+  DIR *dir = opendir (X509_get_default_cert_dir ());
+  struct dirent *entry;
+  bool found = false;
+
+  if (!dir)
+    return false;
+  while (!found && (entry = readdir (dir)))
+    found = strspn (entry->d_name, "0123456789abcdef") == 8 && entry->d_name[8] == '.';
+  closedir (dir);
+  return found;
+}
+
+/* From the directory only the roots that are asked for are read; the file with all of them would
+ * cost almost a megabyte for each context. */
+static int
+use_system_roots (SSL_CTX *ctx)
+{
+  bool chosen = getenv (X509_get_default_cert_file_env ()) != NULL
+                || getenv (X509_get_default_cert_dir_env ()) != NULL;
+
+  return !chosen && has_hashed_roots () ? SSL_CTX_set_default_verify_dir (ctx)
+                                        : SSL_CTX_set_default_verify_paths (ctx);
+}
+
 TlsContext *
 tls_client_context_new (const char *ca_file, char **error)
 {
   TlsContext *context = context_new (TLS_client_method ());
   int ok = ca_file ? SSL_CTX_load_verify_file (context->ctx, ca_file)
-                   : SSL_CTX_set_default_verify_paths (context->ctx);
+                   : use_system_roots (context->ctx);
 
   if (ok != 1) {
     report (error, ca_file ? ca_file : "system certificates");
