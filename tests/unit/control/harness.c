@@ -303,6 +303,28 @@ harness_new (const char *url)
   return h;
 }
 
+Harness *
+harness_new_fresh (void)
+{
+  Harness *h = harness_new (HARNESS_URL);
+
+  h->tls = NET_REFUSE;
+  harness_start (h);
+  return h;
+}
+
+Harness *
+harness_new_known (void)
+{
+  Harness *h = harness_new (HARNESS_URL);
+
+  h->tls = NET_REFUSE;
+  key_generate (&h->random.base, h->disk.node_key.bytes);
+  lock_key_generate (&h->random.base, &h->disk.lock_key);
+  key_public (h->server.key.bytes, h->disk.server_key.bytes);
+  return h;
+}
+
 void
 harness_free (Harness *h)
 {
@@ -445,6 +467,37 @@ harness_reply (Harness *h, const HarnessRequest *request, int status, const char
   fake_control_answer (request->server, request->request.stream, status, NULL, body, strlen (body),
                        true);
   harness_pump (h);
+}
+
+const char *const harness_urls[2] = {HARNESS_URL "/register/one", HARNESS_URL "/register/two"};
+
+void
+harness_reply_url (Harness *h, const HarnessRequest *request, const char *url)
+{
+  g_autofree char *body = g_strdup_printf ("{\"AuthURL\":\"%s\"}", url);
+
+  harness_reply (h, request, 200, body);
+}
+
+HarnessRegistration
+harness_decode (const HarnessRequest *request)
+{
+  HarnessRegistration decoded = {0};
+
+  g_assert_true (register_request_decode (request->body, strlen (request->body), &decoded.arena,
+                                          &decoded.request, NULL));
+  return decoded;
+}
+
+char *
+harness_node_key (const HarnessRequest *request)
+{
+  HarnessRegistration decoded = harness_decode (request);
+  char text[KEY_TEXT_MAX];
+
+  key_format (KEY_NODE_PUBLIC, decoded.request.node_key.bytes, text);
+  arena_clear (&decoded.arena);
+  return g_strdup (text);
 }
 
 void

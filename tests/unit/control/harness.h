@@ -4,6 +4,7 @@
 
 #include "control/control.h"
 #include "fake-control.h"
+#include "netmap/register.h"
 
 #include <glib.h>
 
@@ -52,7 +53,14 @@ typedef struct
 
 #define HARNESS_EPOCH INT64_C (1790000000)
 
+#define HARNESS_URL "http://127.0.0.1:3000"
+
 Harness *harness_new (const char *url);
+
+/* At HARNESS_URL: a session that has never been logged in, already started; and a profile with a
+ * key that the server knows. */
+Harness *harness_new_fresh (void);
+Harness *harness_new_known (void);
 void harness_free (Harness *h);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Harness, harness_free)
 
@@ -83,6 +91,23 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (HarnessRequest, harness_request_clear)
 
 /* Answers with a status and a text; ends the stream. */
 void harness_reply (Harness *h, const HarnessRequest *request, int status, const char *body);
+
+/* Answers a registration: visit URL. */
+void harness_reply_url (Harness *h, const HarnessRequest *request, const char *url);
+
+/* The body of a registration; clear its arena. */
+typedef struct
+{
+  RegisterRequest request;
+  Arena arena;
+} HarnessRegistration;
+
+HarnessRegistration harness_decode (const HarnessRequest *request);
+
+/* The node key of a registration as text. */
+char *harness_node_key (const HarnessRequest *request);
+
+extern const char *const harness_urls[2];
 
 /* Answers a streaming map request with 200 and a first message, and leaves it open. */
 void harness_open_map (Harness *h, const HarnessRequest *request, const char *json);

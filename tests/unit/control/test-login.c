@@ -1,80 +1,10 @@
 #include "harness.h"
 
-#include "netmap/register.h"
-
 #include <string.h>
 
 #define MS  USEC_PER_MSEC
 #define S   USEC_PER_SEC
-#define URL "http://127.0.0.1:3000"
-
-/* A session that has never been logged in. */
-static Harness *
-fresh (void)
-{
-  Harness *h = harness_new (URL);
-
-  h->tls = NET_REFUSE;
-  harness_start (h);
-  return h;
-}
-
-/* A profile with a key that the server knows. */
-static Harness *
-known (void)
-{
-  Harness *h = harness_new (URL);
-
-  h->tls = NET_REFUSE;
-  key_generate (&h->random.base, h->disk.node_key.bytes);
-  lock_key_generate (&h->random.base, &h->disk.lock_key);
-  key_public (h->server.key.bytes, h->disk.server_key.bytes);
-  return h;
-}
-
-typedef struct
-{
-  RegisterRequest request;
-  Arena arena;
-} Decoded;
-
-static Decoded
-decode (const HarnessRequest *request)
-{
-  Decoded decoded = {0};
-
-  g_assert_true (register_request_decode (request->body, strlen (request->body), &decoded.arena,
-                                          &decoded.request, NULL));
-  return decoded;
-}
-
-static char *
-node_key_of (const HarnessRequest *request)
-{
-  Decoded decoded = decode (request);
-  char text[KEY_TEXT_MAX];
-
-  key_format (KEY_NODE_PUBLIC, decoded.request.node_key.bytes, text);
-  arena_clear (&decoded.arena);
-  return g_strdup (text);
-}
-
-static const char *const urls[]
-    = {URL "/register/one", URL "/register/two", "https://elsewhere.example/three"};
-
-static char *
-must_visit (const char *url)
-{
-  return g_strdup_printf ("{\"AuthURL\":\"%s\"}", url);
-}
-
-static void
-reply_url (Harness *h, const HarnessRequest *request, const char *url)
-{
-  g_autofree char *body = must_visit (url);
-
-  harness_reply (h, request, 200, body);
-}
+#define URL HARNESS_URL
 
 /* --- The request --------------------------------------------------------------------------- */
 
@@ -89,7 +19,7 @@ test_fields (void)
                                  "\"Followup\":\"\"",
                                  "\"Hostinfo\":{",
                                  "\"NodeKeySignature\":null"};
-  g_autoptr (Harness) h = fresh ();
+  g_autoptr (Harness) h = harness_new_fresh ();
 
   harness_login (h, "hskey-auth-abc--TLfoo-bar", false);
   g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
@@ -102,7 +32,7 @@ test_fields (void)
   g_assert_cmpstr (request.request.method, ==, "POST");
   g_assert_cmpstr (request.request.scheme, ==, "https");
   g_assert_cmpstr (request.request.authority, ==, "127.0.0.1:3000");
-  g_autofree char *key = node_key_of (&request);
+  g_autofree char *key = harness_node_key (&request);
   g_assert_cmpstr (request.request.hints[0], ==, key);
   g_assert_null (request.request.hints[1]);
 }
@@ -110,7 +40,7 @@ test_fields (void)
 static void
 test_client_secret (void)
 {
-  g_autoptr (Harness) h = fresh ();
+  g_autoptr (Harness) h = harness_new_fresh ();
 
   harness_login (h, "tskey-client-abc?ephemeral=true", false);
   harness_quiet (h);
@@ -123,7 +53,7 @@ test_client_secret (void)
 static void
 test_auth_key (void)
 {
-  g_autoptr (Harness) h = fresh ();
+  g_autoptr (Harness) h = harness_new_fresh ();
 
   harness_assert_log (h, "state off\nstate needs-login\n");
   harness_login (h, "key", false);
@@ -137,7 +67,7 @@ test_auth_key (void)
 static void
 test_saved_first (void)
 {
-  g_autoptr (Harness) h = fresh ();
+  g_autoptr (Harness) h = harness_new_fresh ();
 
   h->hold_saves = true;
   harness_login (h, "key", false);
@@ -152,7 +82,7 @@ test_saved_first (void)
 static void
 test_disk_full (void)
 {
-  g_autoptr (Harness) h = fresh ();
+  g_autoptr (Harness) h = harness_new_fresh ();
 
   h->fail_saves = true;
   harness_login (h, "key", false);
@@ -170,47 +100,47 @@ test_disk_full (void)
 static void
 test_killed (void)
 {
-  g_autoptr (Harness) h = fresh ();
+  g_autoptr (Harness) h = harness_new_fresh ();
 
   harness_login (h, "one-shot", false);
   g_auto (HarnessRequest) first = harness_take (h, "/machine/register");
-  g_autofree char *key = node_key_of (&first);
+  g_autofree char *key = harness_node_key (&first);
   harness_restart (h);
   g_auto (HarnessRequest) second = harness_take (h, "/machine/register");
-  g_autofree char *again = node_key_of (&second);
+  g_autofree char *again = harness_node_key (&second);
   g_assert_cmpstr (key, ==, again);
   g_assert_null (strstr (second.body, "AuthKey"));
   harness_reply (h, &second, 200, harness_registered);
   harness_restart (h);
   g_auto (HarnessRequest) third = harness_take (h, "/machine/register");
-  g_autofree char *still = node_key_of (&third);
+  g_autofree char *still = harness_node_key (&third);
   g_assert_cmpstr (key, ==, still);
 }
 
 static void
 test_followup (void)
 {
-  g_autoptr (Harness) h = fresh ();
+  g_autoptr (Harness) h = harness_new_fresh ();
 
   harness_login (h, NULL, false);
   g_auto (HarnessRequest) first = harness_take (h, "/machine/register");
-  g_autofree char *key = node_key_of (&first);
+  g_autofree char *key = harness_node_key (&first);
   harness_forget (h);
-  reply_url (h, &first, urls[0]);
+  harness_reply_url (h, &first, harness_urls[0]);
   harness_assert_log (h, "url " URL "/register/one by-user\nstate needs-login\n");
-  g_assert_cmpstr (h->disk.pending_url, ==, urls[0]);
+  g_assert_cmpstr (h->disk.pending_url, ==, harness_urls[0]);
 
   g_auto (HarnessRequest) wait = harness_take (h, "/machine/register");
-  g_autofree char *same = node_key_of (&wait);
+  g_autofree char *same = harness_node_key (&wait);
   g_assert_cmpstr (key, ==, same);
   g_assert_nonnull (strstr (wait.body, "\"Followup\":\"" URL "/register/one\""));
   /* another page replaces the first one, and is not opened by itself */
-  reply_url (h, &wait, urls[1]);
+  harness_reply_url (h, &wait, harness_urls[1]);
   harness_assert_log (h, "url " URL "/register/two\n");
   g_auto (HarnessRequest) wait2 = harness_take (h, "/machine/register");
   g_assert_nonnull (strstr (wait2.body, "\"Followup\":\"" URL "/register/two\""));
   /* the same page at once: wait, but not in a circle */
-  reply_url (h, &wait2, urls[1]);
+  harness_reply_url (h, &wait2, harness_urls[1]);
   harness_quiet (h);
   harness_run (h, 20 * MS);
   g_auto (HarnessRequest) wait3 = harness_take (h, "/machine/register");
@@ -223,25 +153,25 @@ test_followup (void)
 static void
 test_followup_survives (void)
 {
-  g_autoptr (Harness) h = fresh ();
+  g_autoptr (Harness) h = harness_new_fresh ();
 
   harness_login (h, NULL, false);
   g_auto (HarnessRequest) first = harness_take (h, "/machine/register");
-  g_autofree char *key = node_key_of (&first);
-  reply_url (h, &first, urls[0]);
+  g_autofree char *key = harness_node_key (&first);
+  harness_reply_url (h, &first, harness_urls[0]);
   harness_expect (h, "/machine/register");
   /* the connection breaks: go on waiting with the same key and page */
   ControlEvent event = {.type = CONTROL_EVENT_LINK, .link.major = true};
   harness_send (h, &event);
   g_auto (HarnessRequest) wait2 = harness_take (h, "/machine/register");
-  g_autofree char *same = node_key_of (&wait2);
+  g_autofree char *same = harness_node_key (&wait2);
   g_assert_cmpstr (key, ==, same);
   g_assert_nonnull (strstr (wait2.body, "/register/one"));
   /* the daemon is killed: the same */
   harness_restart (h);
   harness_assert_log (h, "state off\nurl " URL "/register/one\nstate needs-login\n");
   g_auto (HarnessRequest) wait3 = harness_take (h, "/machine/register");
-  g_autofree char *still = node_key_of (&wait3);
+  g_autofree char *still = harness_node_key (&wait3);
   g_assert_cmpstr (key, ==, still);
   g_assert_nonnull (strstr (wait3.body, "/register/one"));
 }
@@ -249,11 +179,11 @@ test_followup_survives (void)
 static void
 test_followup_repeats (void)
 {
-  g_autoptr (Harness) h = fresh ();
+  g_autoptr (Harness) h = harness_new_fresh ();
 
   harness_login (h, NULL, false);
   g_auto (HarnessRequest) first = harness_take (h, "/machine/register");
-  reply_url (h, &first, urls[0]);
+  harness_reply_url (h, &first, harness_urls[0]);
   g_auto (HarnessRequest) wait = harness_take (h, "/machine/register");
   harness_forget (h);
   harness_run (h, 61 * S);
@@ -265,16 +195,16 @@ test_followup_repeats (void)
 static void
 test_new_login_wins (void)
 {
-  g_autoptr (Harness) h = fresh ();
+  g_autoptr (Harness) h = harness_new_fresh ();
 
   harness_login (h, NULL, false);
   g_auto (HarnessRequest) first = harness_take (h, "/machine/register");
-  reply_url (h, &first, urls[0]);
+  harness_reply_url (h, &first, harness_urls[0]);
   g_auto (HarnessRequest) wait = harness_take (h, "/machine/register");
   harness_forget (h);
   harness_login (h, "key", false);
   g_auto (HarnessRequest) second = harness_take (h, "/machine/register");
-  g_autofree char *old = node_key_of (&wait), *new = node_key_of (&second);
+  g_autofree char *old = harness_node_key (&wait), *new = harness_node_key (&second);
   g_assert_cmpstr (old, !=, new);
   /* the late answer to the first login changes nothing */
   harness_reply (h, &wait, 200, harness_registered);
@@ -286,11 +216,11 @@ test_new_login_wins (void)
 static void
 test_cancel (void)
 {
-  g_autoptr (Harness) h = fresh ();
+  g_autoptr (Harness) h = harness_new_fresh ();
 
   harness_login (h, NULL, false);
   g_auto (HarnessRequest) first = harness_take (h, "/machine/register");
-  reply_url (h, &first, urls[0]);
+  harness_reply_url (h, &first, harness_urls[0]);
   harness_expect (h, "/machine/register");
   harness_forget (h);
   harness_event (h, CONTROL_EVENT_CANCEL_LOGIN);
@@ -306,10 +236,10 @@ test_bad_urls (void)
   static const char *bad[] = {"javascript:alert(1)", "file:///etc/passwd", "ftp://x/y"};
 
   for (size_t i = 0; i < G_N_ELEMENTS (bad); i++) {
-    g_autoptr (Harness) h = fresh ();
+    g_autoptr (Harness) h = harness_new_fresh ();
     harness_login (h, NULL, false);
     g_auto (HarnessRequest) first = harness_take (h, "/machine/register");
-    reply_url (h, &first, bad[i]);
+    harness_reply_url (h, &first, bad[i]);
     g_autofree char *log = harness_log (h);
     g_assert_null (strstr (log, "url "));
     g_assert_nonnull (strstr (log, "problem login-denied retrying: "));
@@ -335,7 +265,7 @@ test_precedence (void)
 
   for (size_t first = 0; first < G_N_ELEMENTS (fields); first++)
     for (size_t second = first; second < G_N_ELEMENTS (fields); second++) {
-      g_autoptr (Harness) h = fresh ();
+      g_autoptr (Harness) h = harness_new_fresh ();
       harness_login (h, "key", false);
       g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
       harness_forget (h);
@@ -369,7 +299,7 @@ test_rate_limit (void)
   };
 
   for (size_t i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_autoptr (Harness) h = fresh ();
+    g_autoptr (Harness) h = harness_new_fresh ();
     harness_login (h, "key", false);
     g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
     fake_control_answer (request.server, request.request.stream, 429, cases[i].header, "slow", 4,
@@ -399,7 +329,7 @@ test_http_errors (void)
   };
 
   for (size_t i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_autoptr (Harness) h = fresh ();
+    g_autoptr (Harness) h = harness_new_fresh ();
     harness_login (h, "key", false);
     g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
     harness_reply (h, &request, cases[i].status, cases[i].body);
@@ -430,7 +360,7 @@ test_permanent (void)
   };
 
   for (size_t i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_autoptr (Harness) h = fresh ();
+    g_autoptr (Harness) h = harness_new_fresh ();
     harness_login (h, "key", false);
     g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
     harness_forget (h);
@@ -450,11 +380,11 @@ test_permanent (void)
 static void
 test_denied (void)
 {
-  g_autoptr (Harness) h = fresh ();
+  g_autoptr (Harness) h = harness_new_fresh ();
 
   harness_login (h, NULL, false);
   g_auto (HarnessRequest) first = harness_take (h, "/machine/register");
-  reply_url (h, &first, urls[0]);
+  harness_reply_url (h, &first, harness_urls[0]);
   g_auto (HarnessRequest) wait = harness_take (h, "/machine/register");
   harness_forget (h);
   harness_reply (h, &wait, 200, "{\"Error\":\"not today\"}");
@@ -467,7 +397,7 @@ test_denied (void)
 static void
 test_unknown_error (void)
 {
-  g_autoptr (Harness) h = fresh ();
+  g_autoptr (Harness) h = harness_new_fresh ();
 
   harness_login (h, "key", false);
   g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
@@ -481,237 +411,6 @@ test_unknown_error (void)
   g_assert_nonnull (strstr (log, "problem : \n"));
 }
 
-/* --- Refresh, expiry, rotation ------------------------------------------------------------- */
-
-static void
-test_refresh (void)
-{
-  g_autoptr (Harness) h = known ();
-
-  harness_start (h);
-  g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
-  Decoded decoded = decode (&request);
-  NodePublic key;
-  key_public (h->disk.node_key.bytes, key.bytes);
-  g_assert_true (key_same (&decoded.request.node_key, &key));
-  arena_clear (&decoded.arena);
-  harness_reply (h, &request, 200, harness_registered);
-  harness_assert_log (h, "state off\nstate connecting\nregistered 7 hazel@burrow\n"
-                         "state synchronising\n");
-}
-
-static void
-test_expired_at_start (void)
-{
-  g_autoptr (Harness) h = known ();
-  NodePublic old;
-
-  key_public (h->disk.node_key.bytes, old.bytes);
-  harness_start (h);
-  g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
-  harness_reply (h, &request, 200, "{\"NodeKeyExpired\":true}");
-  g_auto (HarnessRequest) second = harness_take (h, "/machine/register");
-  Decoded decoded = decode (&second);
-  g_assert_true (key_same (&decoded.request.old_node_key, &old));
-  g_assert_false (key_same (&decoded.request.node_key, &old));
-  arena_clear (&decoded.arena);
-  g_assert_nonnull (second.request.hints[1]);
-  reply_url (h, &second, urls[0]);
-  harness_assert_log (h, "state off\nstate connecting\nproblem key-expired: \nstate needs-login\n"
-                         "url " URL "/register/one\n");
-  g_auto (HarnessRequest) wait = harness_take (h, "/machine/register");
-  harness_reply (h, &wait, 200, harness_registered);
-  g_assert_true (key_same (&h->disk.old_node_key, &old));
-}
-
-static void
-test_rotation (void)
-{
-  g_autoptr (Harness) h = known ();
-  NodePublic old;
-
-  key_public (h->disk.node_key.bytes, old.bytes);
-  harness_start (h);
-  g_auto (HarnessRequest) map = harness_bring_up (h);
-  harness_forget (h);
-  harness_login (h, NULL, true);
-  g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
-  reply_url (h, &request, urls[0]);
-  g_auto (HarnessRequest) wait = harness_take (h, "/machine/register");
-  /* the old key goes on until the new one is accepted */
-  harness_assert_log (h, "url " URL "/register/one by-user\n");
-  harness_map (h, &map, "{\"KeepAlive\":true}");
-  g_assert_cmpint (fake_control_next_reset (map.server), ==, 0);
-  harness_reply (h, &wait, 200, harness_registered);
-  harness_assert_log (h, "url -\nregistered 7 hazel@burrow new-key\nstate running\n");
-  g_assert_cmpint (fake_control_next_reset (map.server), ==, map.request.stream);
-  g_assert_true (key_same (&h->disk.old_node_key, &old));
-  g_auto (HarnessRequest) map2 = harness_take (h, "/machine/map");
-  harness_expect (h, "/machine/map");
-  harness_open_map (h, &map2, harness_first_map);
-  harness_assert_log (h, "state running online\n");
-}
-
-static void
-test_bad_rotation (void)
-{
-  g_autoptr (Harness) h = known ();
-
-  harness_start (h);
-  g_auto (HarnessRequest) map = harness_bring_up (h);
-  harness_forget (h);
-  harness_login (h, "bad", true);
-  g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
-  harness_reply (h, &request, 200, "{\"Error\":\"invalid authkey\"}");
-  harness_assert_log (h, "problem auth-key-invalid: invalid authkey\n");
-  g_assert_cmpint (fake_control_next_reset (map.server), ==, 0);
-  g_assert_true (key_zero (&h->disk.pending_key));
-}
-
-/* Lets time pass, with keep-alives on MAP, until the node asks whether it still exists. */
-static HarnessRequest
-await_refresh (Harness *h, const HarnessRequest *map)
-{
-  int64_t start = h->now;
-
-  harness_run (h, 119 * S);
-  harness_map (h, map, "{\"KeepAlive\":true}");
-  harness_run (h, 119 * S);
-  harness_quiet (h);
-  while (!harness_has_request (h) && h->now < start + 400 * S) {
-    harness_map (h, map, "{\"KeepAlive\":true}");
-    harness_run (h, 10 * S);
-  }
-  g_assert_cmpint (h->now - start, <=, 370 * S);
-  return harness_take (h, "/machine/register");
-}
-
-static void
-test_refresh_finds_removal (void)
-{
-  g_autoptr (Harness) h = known ();
-
-  harness_start (h);
-  g_auto (HarnessRequest) map = harness_bring_up (h);
-  harness_forget (h);
-  g_auto (HarnessRequest) refresh = await_refresh (h, &map);
-  reply_url (h, &refresh, urls[0]);
-  harness_assert_log (h, "problem node-removed: \nstate needs-login\n");
-  harness_run (h, 600 * S);
-  harness_quiet (h);
-  harness_login (h, NULL, false);
-  g_auto (HarnessRequest) again = harness_take (h, "/machine/register");
-  g_assert_null (strstr (again.body, "register/one"));
-}
-
-static void
-test_refresh_refused (void)
-{
-  g_autoptr (Harness) h = known ();
-
-  harness_start (h);
-  g_auto (HarnessRequest) map = harness_bring_up (h);
-  harness_forget (h);
-  g_auto (HarnessRequest) refresh = await_refresh (h, &map);
-  harness_reply (h, &refresh, 200, "{\"Error\":\"invalid authkey\"}");
-  harness_assert_log (h, "");
-}
-
-static void
-test_map_404 (void)
-{
-  g_autoptr (Harness) h = known ();
-
-  harness_start (h);
-  g_auto (HarnessRequest) reg = harness_take (h, "/machine/register");
-  harness_reply (h, &reg, 200, harness_registered);
-  g_auto (HarnessRequest) map = harness_take (h, "/machine/map");
-  harness_forget (h);
-  harness_reply (h, &map, 404, "node not found\n");
-  harness_run (h, 20 * MS);
-  g_auto (HarnessRequest) again = harness_take (h, "/machine/register");
-  g_assert_null (strstr (again.body, "AuthKey"));
-  reply_url (h, &again, urls[0]);
-  harness_assert_log (h, "state connecting\nproblem node-removed: \nstate needs-login\n");
-  harness_run (h, 600 * S);
-  harness_quiet (h);
-}
-
-static void
-test_map_404_twice (void)
-{
-  g_autoptr (Harness) h = known ();
-
-  harness_start (h);
-  for (int i = 0; i < 2; i++) {
-    g_auto (HarnessRequest) reg = harness_take (h, "/machine/register");
-    harness_reply (h, &reg, 200, harness_registered);
-    g_auto (HarnessRequest) map = harness_take (h, "/machine/map");
-    harness_reply (h, &map, 404, "node not found\n");
-    harness_run (h, 50 * MS);
-  }
-  harness_run (h, 600 * S);
-  harness_quiet (h);
-  g_autofree char *log = harness_log (h);
-  g_assert_true (g_str_has_suffix (log, "problem node-removed: \nstate needs-login\n"));
-}
-
-/* --- Logout -------------------------------------------------------------------------------- */
-
-static void
-test_logout (void)
-{
-  g_autoptr (Harness) h = known ();
-
-  harness_start (h);
-  harness_bring_up_only (h);
-  harness_forget (h);
-  harness_event (h, CONTROL_EVENT_LOGOUT);
-  g_auto (HarnessRequest) request = harness_take (h, "/machine/register");
-  g_assert_nonnull (strstr (request.body, "\"Expiry\":\"1970-01-01T00:02:03Z\""));
-  harness_reply (h, &request, 200, "{\"NodeKeyExpired\":true,\"MachineAuthorized\":true}");
-  harness_assert_log (h, "state running\nlogged-out told\nstate off\n");
-  g_assert_true (key_zero (&h->disk.node_key) && key_zero (&h->disk.old_node_key)
-                 && key_zero (&h->disk.lock_key));
-  g_assert_false (key_zero (&h->disk.server_key));
-  g_assert_null (control_netmap (h->control));
-  g_assert_cmpuint (h->connections->len, ==, 0);
-}
-
-static void
-test_logout_alone (void)
-{
-  g_autoptr (Harness) h = known ();
-
-  h->plain = NET_HANG;
-  harness_start (h);
-  harness_forget (h);
-  harness_event (h, CONTROL_EVENT_LOGOUT);
-  harness_run (h, 4 * S);
-  g_assert_false (key_zero (&h->disk.node_key));
-  harness_run (h, 2 * S);
-  harness_assert_log (h, "logged-out\nstate off\n");
-  g_assert_true (key_zero (&h->disk.node_key));
-}
-
-static void
-test_pause (void)
-{
-  g_autoptr (Harness) h = known ();
-
-  harness_start (h);
-  harness_bring_up_only (h);
-  harness_forget (h);
-  harness_event (h, CONTROL_EVENT_PAUSE);
-  harness_assert_log (h, "state off\n");
-  g_assert_cmpuint (h->connections->len, ==, 0);
-  g_assert_nonnull (control_netmap (h->control));
-  harness_run (h, 3600 * S);
-  harness_event (h, CONTROL_EVENT_RESUME);
-  harness_expect (h, "/machine/register");
-  harness_assert_log (h, "state running\n");
-}
-
 int
 main (int argc, char **argv)
 {
@@ -723,8 +422,6 @@ main (int argc, char **argv)
   g_test_add_func ("/control/login/waits-while-the-disk-is-full", test_disk_full);
   g_test_add_func ("/control/login/uses-the-same-key-after-a-kill", test_killed);
   g_test_add_func ("/control/login/followup-repeats-key-and-page", test_followup);
-  g_test_add_func ("/control/login/followup-survives-reconnect-and-restart",
-                   test_followup_survives);
   g_test_add_func ("/control/login/followup-is-asked-again-every-minute", test_followup_repeats);
   g_test_add_func ("/control/login/a-new-login-wins-over-a-late-answer", test_new_login_wins);
   g_test_add_func ("/control/login/can-be-cancelled", test_cancel);
@@ -735,16 +432,7 @@ main (int argc, char **argv)
   g_test_add_func ("/control/login/stops-at-permanent-errors", test_permanent);
   g_test_add_func ("/control/login/an-error-while-waiting-means-denied", test_denied);
   g_test_add_func ("/control/login/retries-unknown-errors", test_unknown_error);
-  g_test_add_func ("/control/login/refreshes-with-the-profiles-key", test_refresh);
-  g_test_add_func ("/control/login/an-expired-key-is-replaced-once", test_expired_at_start);
-  g_test_add_func ("/control/login/rotation-does-not-interrupt", test_rotation);
-  g_test_add_func ("/control/login/a-bad-key-does-not-log-out", test_bad_rotation);
-  g_test_add_func ("/control/login/refresh-finds-out-removal", test_refresh_finds_removal);
-  g_test_add_func ("/control/login/a-refused-refresh-changes-nothing", test_refresh_refused);
-  g_test_add_func ("/control/login/404-on-map-leads-to-one-registration", test_map_404);
-  g_test_add_func ("/control/login/404-again-means-removed", test_map_404_twice);
-  g_test_add_func ("/control/logout/tells-the-server-and-forgets-the-keys", test_logout);
-  g_test_add_func ("/control/logout/gives-up-telling-after-5-s", test_logout_alone);
-  g_test_add_func ("/control/login/pause-lets-go-and-keeps-the-map", test_pause);
+  g_test_add_func ("/control/login/followup-survives-reconnect-and-restart",
+                   test_followup_survives);
   return g_test_run ();
 }

@@ -8,7 +8,7 @@
 
 #define MS  USEC_PER_MSEC
 #define S   USEC_PER_SEC
-#define URL "http://127.0.0.1:3000"
+#define URL HARNESS_URL
 
 #define PEER(id)                                                                                   \
   "{\"ID\":" #id ",\"StableID\":\"n" #id "\",\"Name\":\"p" #id ".burrow.internal.\",\"User\":7,"   \

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define S   USEC_PER_SEC
-#define URL "http://127.0.0.1:3000"
+#define URL HARNESS_URL
 
 static Harness *
 start (HarnessRequest *map)
