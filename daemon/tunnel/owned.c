@@ -235,8 +235,10 @@ owned_handle_order (Worker *w, const Order *order)
       forget (w, order->peer);
       break;
     case ORDER_GIVE_UP:
-      if (active != NULL)
+      if (active != NULL) {
+        drop_staged (w, active);
         owned_todo (w, active, wg_peer_give_up (&active->wg));
+      }
       break;
     case ORDER_HANDSHAKE_ON_DATA:
       if (active != NULL)
