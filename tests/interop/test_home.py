@@ -1,0 +1,135 @@
+#!/usr/bin/python3
+"""Nodes on our own coordinator and relay: joining, seeing each other, policy, management, restarts."""
+
+import os
+import traceback
+
+from home import Home
+from lab import Lab, Tap, wait_for
+from nodes import chosen_pairs, make_node
+from traffic import transfer
+
+
+def entry(home, name):
+    return next((node for node in home.json("nodes", "list") if node["name"] == name), None)
+
+
+def joining(tap, home, a, b):
+    with tap.test("both join with one reusable key"):
+        key = home.run("keys", "create", "--reusable").strip()
+        for node in (a, b):
+            node.start()
+            node.up(auth_key=key)
+            assert node.state() == "Running", node.status()
+        wait_for(lambda: all(entry(home, n.name)["online"] for n in (a, b)), 10, "both are online")
+    with tap.test("pings go both ways and the path becomes direct"):
+        a.wait_peer(b)
+        b.wait_peer(a)
+        for near, far in ((a, b), (b, a)):
+            near.icmp(far.ip4)
+            near.icmp(far.ip6)
+            near.wait_path(far, "direct")
+
+
+def relay(tap, lab, home, a, b):
+    with tap.test("without UDP between them 20 MB go through our relay, checksums equal"):
+        lab.block_udp(a.host, b.host)
+        a.wait_path(b, "relay")
+        transfer(a, b, 20)
+        lab.unblock_udp(a.host, b.host)
+        a.wait_path(b, "direct", timeout=60)
+
+
+def policy(tap, home, a, b):
+    def set_policy(text):
+        path = os.path.join(home.dir, "policy.json")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return home.run("policy", "set", path)
+
+    with tap.test("a policy without rules ends what was allowed, and allowing brings it back"):
+        assert a.icmp(b.ip4, count=1)
+        set_policy('{"acls": []}')
+        wait_for(lambda: not (a.status().get("Peer") or {}), 10, "nobody is visible any more")
+        set_policy('{ /* everybody */ "acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"],},],}')
+        a.wait_peer(b)
+        b.wait_peer(a)
+        wait_for(lambda: a.icmp(b.ip4, count=1, check=False), 15, "echoes come back")
+    with tap.test("a bad policy is refused and changes nothing"):
+        try:
+            set_policy('{"acls": [{"action": "deny"}]}')
+            raise AssertionError("it was taken")
+        except Exception as error:
+            assert "only" in str(error) or "exit" in str(error), error
+        assert "everybody" in home.run("policy", "get")
+
+
+def management(tap, home, a, b):
+    with tap.test("a new name reaches the other node"):
+        home.run("nodes", "rename", b.name, "renamed")
+        wait_for(lambda: any(peer["DNSName"].startswith("renamed.") for peer in (a.status().get("Peer") or {}).values()),
+                 10, "the peer has its new name")
+        home.run("nodes", "rename", "renamed", b.name)
+        a.wait_peer(b)
+    with tap.test("a one-shot key lets one device in"):
+        key = home.run("keys", "create").strip()
+        third = make_node(a.kind, home, home.lab.host("c"), "gamma").start()
+        third.up(auth_key=key)
+        fourth = make_node(a.kind, home, home.lab.host("d"), "delta").start()
+        done = fourth.up(auth_key=key, check=False, timeout=8)
+        assert done.returncode != 0 and fourth.state() != "Running", fourth.status()
+        fourth.stop()
+        home.run("nodes", "remove", "gamma")
+        wait_for(lambda: a.peer(third) is None, 10, "the removed device is gone")
+        third.stop()
+    with tap.test("a device waits for approval and is let in"):
+        fifth = make_node(b.kind, home, home.lab.host("e"), "epsilon").start()
+        url = fifth.begin_login()
+        assert "/register/" in url, url
+        page = a.host.run("curl", "-s", url)
+        assert "epsilon" in page and "<script" not in page, page
+        home.run("nodes", "approve", "epsilon")
+        fifth.wait_running()
+        fifth.stop()
+
+
+def restarts(tap, home, a, b):
+    with tap.test("no packet is lost while the coordinator is restarted"):
+        flood = a.host.popen(["ping", "-q", "-n", "-c", "40", "-i", "0.1", "-W", "2", b.ip4],
+                             stdout=-1, text=True)
+        home.stop()
+        home.start()
+        out, _ = flood.communicate(timeout=30)
+        assert " 0% packet loss" in out, out
+    with tap.test("both are back, with their addresses, after the coordinator was killed"):
+        before = (a.ip4, b.ip4)
+        home.stop(kill=True)
+        home.start()
+        wait_for(lambda: all((entry(home, n.name) or {}).get("online") for n in (a, b)), 60, "both are online again")
+        assert (a.ip4, b.ip4) == before
+        a.icmp(b.ip4)
+
+
+def main():
+    chosen = chosen_pairs(("official/official", "warren/official", "warren/warren"))
+    tap = Tap("our own coordinator and relay", 200 * len(chosen))
+    for kinds in chosen:
+        tap.note("/".join(kinds))
+        with Lab() as lab, Home(lab, official="official" in kinds) as home:
+            tap.evidence = [home.log]
+            try:
+                a = make_node(kinds[0], home, lab.host("a"), "alpha")
+                b = make_node(kinds[1], home, lab.host("b"), "beta")
+                joining(tap, home, a, b)
+                relay(tap, lab, home, a, b)
+                policy(tap, home, a, b)
+                management(tap, home, a, b)
+                restarts(tap, home, a, b)
+            except Exception as error:  # the scenario could not go on
+                tap.note(traceback.format_exc())
+                with tap.test(f"{'/'.join(kinds)}: the scenario runs to its end"):
+                    raise error
+    tap.finish()
+
+
+main()
