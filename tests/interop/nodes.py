@@ -230,16 +230,16 @@ class Official(Node):
 class Warren(Node):
     kind = "warren"
 
-    def __init__(self, *arguments, as_root=False, **options):
+    def __init__(self, *arguments, as_root=False, uid=NOBODY, **options):
         super().__init__(*arguments, **options)
-        self.tun, self.as_root = "warren0", as_root
+        self.tun, self.as_root, self.uid = "warren0", as_root, uid
         self.capabilities = "-all,+net_admin,+net_raw"
         self.tun_device = None  # a file in the place of /dev/net/tun, as the daemon sees it
         self.bus = f"unix:path={self.dir}/bus"
         self.state_dir = os.path.join(self.dir, "state")
         os.mkdir(self.state_dir, 0o700)
         if not as_root:
-            os.chown(self.state_dir, int(NOBODY), int(NOBODY))
+            os.chown(self.state_dir, int(self.uid), int(self.uid))
         self.environment["WARREN_BUS"] = self.bus
         self._start_bus()
 
@@ -283,7 +283,7 @@ class Warren(Node):
 
     def _unprivileged(self, command):
         capabilities = self.capabilities
-        drop = ["setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--inh-caps", capabilities,
+        drop = ["setpriv", "--reuid", self.uid, "--regid", self.uid, "--clear-groups", "--inh-caps", capabilities,
                 "--ambient-caps", capabilities, "--bounding-set", capabilities, "--no-new-privs",
                 "--pdeathsig", "KILL", *command]
         if os.stat(TUN).st_mode & 0o666 == 0o666 and self.tun_device is None:
@@ -336,7 +336,7 @@ class Warren(Node):
 def find_program(name):
     """A program of ours in the build folder $WARREN_BUILD, None when it is not there."""
     build = os.environ.get("WARREN_BUILD", "")
-    for folder in ("daemon", "daemon/coordinator", "app/cli", "app", "tests/interop", "."):
+    for folder in ("daemon", "daemon/coordinator", "app/cli", "app/tray", "app/window", "app", "tests/interop", "."):
         path = os.path.join(build, folder, name)
         if build and os.path.isfile(path) and os.access(path, os.X_OK):
             return path

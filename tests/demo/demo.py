@@ -1,0 +1,172 @@
+#!/usr/bin/python3
+"""The demonstration behind ./quickstart: a private network on this computer.
+
+    demo.py start   coordinator, relay and two devices in network namespaces, and the desktop's daemon in one
+                    of its own, so that a Warren that runs on this computer already is left alone; opens the
+                    window, or without a screen leaves a picture of it
+    demo.py stop    takes everything away again
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, "..", "interop"), os.path.join(HERE, "..", "natlab")]
+
+from home import Home  # noqa: E402
+from natlab import Lab  # noqa: E402
+from nodes import Warren, find_program  # noqa: E402
+
+PID_FILE = "/run/warren-demo.pid"
+LIFE_S = 4 * 3600
+PAGE = "<!DOCTYPE html><title>nas</title><h1>Hello from the device nas</h1>\n"
+PICTURE = "warren-window.png"
+
+
+def running_pid():
+    """The demonstration that runs on this computer, None when there is none."""
+    try:
+        with open(PID_FILE, encoding="ascii") as file:
+            pid = int(file.read())
+        with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as file:
+            return pid if "demo.py" in file.read() else None
+    except (OSError, ValueError):
+        return None
+
+
+def user():
+    """Who sits at the computer: not root, if root was reached by sudo."""
+    return os.environ.get("SUDO_UID") or str(os.getuid())
+
+
+def serve_page(host, address):
+    """A small web server on a device, to have something to look at."""
+    folder = "/run/warren-demo-page"
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "index.html"), "w", encoding="utf-8") as file:
+        file.write(PAGE)
+    host.popen([sys.executable, "-m", "http.server", "--bind", address, "--directory", folder, "80"],
+               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def as_user(command, environment):
+    """Starts a desktop program as the person, not as root."""
+    uid = int(user())
+    if uid != os.getuid():
+        group = str(pwd.getpwuid(uid).pw_gid)
+        command = ["setpriv", "--reuid", str(uid), "--regid", group, "--init-groups", *command]
+    return subprocess.Popen(command, env={**os.environ, **environment, "HOME": pwd.getpwuid(uid).pw_dir},
+                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def open_window(bus, folder):
+    """Shows the window; without a screen draws it on one in memory and leaves a picture. What to say."""
+    app = find_program("warren-app")
+    environment = {"WARREN_BUS": bus, "GSETTINGS_BACKEND": "memory",
+                   "GSETTINGS_SCHEMA_DIR": os.path.join(os.environ["WARREN_BUILD"], "data")}
+    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        as_user([find_program("warren-tray")], environment)
+        as_user([app], environment)
+        return "The window is open."
+    picture = os.path.join(folder, PICTURE)
+    script = ('"$0" & app=$!; sleep 5; import -window root "$1"; kill $app')
+    subprocess.run(["xvfb-run", "-a", "-s", "-screen 0 1000x700x24", "dbus-run-session", "--", "sh", "-c", script, app,
+                    picture], env={**os.environ, **environment, "GDK_BACKEND": "x11"}, timeout=60, check=False,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return f"There is no screen here. A picture of the window: {picture}" if os.path.exists(picture) \
+        else "There is no screen here, and no picture could be made."
+
+
+def wait_for_end():
+    """Until a signal, or for some hours."""
+    deadline = time.monotonic() + LIFE_S
+    while time.monotonic() < deadline:
+        time.sleep(1)
+
+
+def serve(say):
+    """The demonstration itself; SAY tells the person at the terminal."""
+    with Lab() as lab, Home(lab, official=False) as home:
+        key = home.run("keys", "create", "--reusable").strip()
+        begin = time.monotonic()
+        desktop = Warren(home, lab.host("desktop"), "desktop", uid=user()).start()
+        desktop.up(auth_key=key)
+        connected = time.monotonic() - begin
+        others = [Warren(home, lab.host(name, nat="easy"), name).start() for name in ("nas", "phone")]
+        for node in others:
+            node.up(auth_key=key)
+        desktop.wait_peer(others[-1])
+        serve_page(others[0].host, others[0].ip4)
+        window = open_window(desktop.bus, home.dir)
+        warren = f"WARREN_BUS={desktop.bus} {find_program('warren')}"
+        say(f"""
+Connected in {connected:.1f} s. {window} Try:
+
+  {warren} status
+  {warren} ping phone
+  sudo ip netns exec {desktop.host.name} curl http://{others[0].ip4}/
+  sudo {find_program('warren-coordinator')} --data-dir {home.data_dir} nodes list
+  ./quickstart --stop
+""")
+        wait_for_end()
+
+
+def start():
+    if running_pid():
+        sys.exit("The demonstration runs already. End it with ./quickstart --stop")
+    reader, writer = os.pipe()
+    if os.fork() > 0:
+        os.close(writer)
+        with os.fdopen(reader) as pipe:
+            text = pipe.read()
+        print(text, end="")
+        sys.exit(0 if "Connected" in text else 1)
+    os.close(reader)
+    os.setsid()
+    with open(PID_FILE, "w", encoding="ascii") as file:
+        file.write(str(os.getpid()))
+    pipe = os.fdopen(writer, "w")
+
+    def say(text):
+        pipe.write(text)
+        pipe.close()
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
+
+    try:
+        serve(say)
+    except Exception as error:  # told to the person, if still possible
+        if not pipe.closed:
+            say(f"The demonstration could not start: {error}\n")
+    finally:
+        shutil.rmtree("/run/warren-demo-page", ignore_errors=True)
+        os.unlink(PID_FILE)
+
+
+def stop():
+    pid = running_pid()
+    if not pid:
+        print("No demonstration runs here.")
+        return
+    os.kill(pid, signal.SIGTERM)
+    for _ in range(300):
+        if not os.path.exists(f"/proc/{pid}"):
+            print("Everything is taken away.")
+            return
+        time.sleep(0.1)
+    sys.exit("The demonstration does not end; its process is " + str(pid))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["start"]:
+        start()
+    elif sys.argv[1:] == ["stop"]:
+        stop()
+    else:
+        sys.exit(__doc__)
