@@ -81,6 +81,13 @@ state_save_node (State *state, const CoNode *node)
   json_writer_key (&w, KEY_MACHINE_PUBLIC, node->machine.bytes);
   json_writer_name (&w, "key");
   json_writer_key (&w, KEY_NODE_PUBLIC, node->key.bytes);
+  json_writer_name (&w, "disco");
+  json_writer_key (&w, KEY_DISCO_PUBLIC, node->disco_key.bytes);
+  json_writer_name (&w, "endpoints");
+  json_writer_begin_array (&w);
+  for (size_t i = 0; i < node->n_endpoints; i++)
+    json_writer_addr_port (&w, &node->endpoints[i]);
+  json_writer_end_array (&w);
   json_writer_name (&w, "addr4");
   json_writer_addr (&w, &node->addr4);
   json_writer_name (&w, "addr6");
@@ -232,6 +239,18 @@ read_addr (JsonReader *r, IpAddr *out)
 }
 
 static void
+read_endpoints (JsonReader *r, CoNode *node)
+{
+  json_reader_enter_array (r);
+  while (json_reader_next_element (r)) {
+    JsonString s = json_reader_string (r);
+    IpPort endpoint;
+    if (node->n_endpoints < MODEL_ENDPOINTS_MAX && ip_port_parse (s.text, s.length, &endpoint))
+      node->endpoints[node->n_endpoints++] = endpoint;
+  }
+}
+
+static void
 read_routes (JsonReader *r, CoNode *node)
 {
   size_t room = 0;
@@ -274,6 +293,10 @@ load_node (CoModel *model, JsonReader *r)
       json_reader_key (r, KEY_MACHINE_PUBLIC, node->machine.bytes);
     else if (json_string_equal (name, "key"))
       json_reader_key (r, KEY_NODE_PUBLIC, node->key.bytes);
+    else if (json_string_equal (name, "disco"))
+      json_reader_key (r, KEY_DISCO_PUBLIC, node->disco_key.bytes);
+    else if (json_string_equal (name, "endpoints"))
+      read_endpoints (r, node);
     else if (json_string_equal (name, "addr4"))
       read_addr (r, &node->addr4);
     else if (json_string_equal (name, "addr6"))

@@ -21,11 +21,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define DOMAIN       "relay"
-#define EVENTS       128
-#define READ_SIZE    65536
-#define SOCKET_AHEAD (64u << 10) /* ciphertext waiting for a socket; packets wait in their queues  \
-                                  */
+#define DOMAIN    "relay"
+#define EVENTS    128
+#define READ_SIZE 65536
+#define SOCKET_AHEAD                                                                               \
+  (64u << 10) /* ciphertext waiting for a socket; packets wait in their queues                     \
+               */
 #define RECORD_BYTES    16384
 #define LOGIN_US        (10 * USEC_PER_SEC)
 #define SWEEP_US        USEC_PER_SEC

@@ -64,27 +64,34 @@ apply_hostinfo (State *state, CoNode *node, const Hostinfo *hostinfo)
     if (strncmp (node->name, label, strlen (label)) != 0)
       model_name_node (&state->model, node, hostinfo->hostname);
   }
-  if (whole || home != home_of (&node->hostinfo))
+  if (whole || home != home_of (&node->hostinfo)) {
     state_changed (state, node, whole);
-  if (whole)
     state_save_node (state, node);
+  }
 }
 
+/* Disco key and endpoints are kept on disk too: after a restart peers must not be told that a node
+ * that has not spoken yet cannot be reached. */
 static void
 apply_request (State *state, CoNode *node, const MapRequest *body)
 {
   size_t n = body->n_endpoints < MODEL_ENDPOINTS_MAX ? body->n_endpoints : MODEL_ENDPOINTS_MAX;
+  bool changed = false;
 
   node->capability_version = body->version;
   if (!key_zero (&body->disco_key) && !key_same (&body->disco_key, &node->disco_key)) {
     node->disco_key = body->disco_key;
-    state_changed (state, node, false);
+    changed = true;
   }
   if (!same_endpoints (node, body, n)) {
     for (size_t i = 0; i < n; i++)
       node->endpoints[i] = body->endpoints[i].addr;
     node->n_endpoints = n;
+    changed = true;
+  }
+  if (changed) {
     state_changed (state, node, false);
+    state_save_node (state, node);
   }
   apply_hostinfo (state, node, body->hostinfo);
 }
