@@ -70,7 +70,8 @@ def scenario(s):
         a.wait_state("NeedsLogin")
         if a.kind == "warren":
             assert a.problem() == "key-expired", a.problem()
-            assert "sign in" in a.cli("status", check=False).stdout.lower()
+            said = a.cli("status", check=False)
+            assert "sign in" in (said.stdout + said.stderr).lower(), said
         assert not b.icmp(a.ip4, count=1, check=False)
         a.wait_approved()
         assert a.addresses() == addresses
