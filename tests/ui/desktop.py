@@ -127,7 +127,8 @@ def install_icons(directory):
 def install_schema(directory):
     target = os.path.join(directory, "schemas")
     os.makedirs(target, exist_ok=True)
-    shutil.copy(os.path.join(SOURCE, "data", "org.warrenvpn.Warren.gschema.xml"), target)
+    shutil.copy(os.path.join(SOURCE, "data", "desktop",
+                             "org.warrenvpn.Warren.gschema.xml"), target)
     subprocess.run(["glib-compile-schemas", "--strict", target], check=True)
 
 
