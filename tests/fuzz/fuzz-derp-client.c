@@ -38,7 +38,11 @@ step (DerpClient *client, uint8_t kind, const uint8_t *piece, size_t size, int64
     event.send.data = piece;
     event.send.size = size;
   } else if (kind == 1) {
-    event.type = size % 2 ? DERP_CLIENT_EVENT_TICK : DERP_CLIENT_EVENT_PING;
+    static const DerpClientEventType types[]
+        = {DERP_CLIENT_EVENT_TICK, DERP_CLIENT_EVENT_PING, DERP_CLIENT_EVENT_HOME,
+           DERP_CLIENT_EVENT_TICK, DERP_CLIENT_EVENT_END};
+    event.type = types[size > 0 ? piece[0] % 5 : 0];
+    event.home = size > 1;
   } else {
     event.bytes.data = piece;
     event.bytes.size = size;
@@ -50,8 +54,9 @@ step (DerpClient *client, uint8_t kind, const uint8_t *piece, size_t size, int64
 static void
 feed_login (DerpClient *client, const uint8_t *node_public, int64_t now_us)
 {
-  static const char json[] = "{\"version\":2}";
-  uint8_t shared[32], nonce[24] = {1}, frame[128];
+  static const char json[] = "{\"version\":2,\"TokenBucketBytesPerSecond\":2000,"
+                             "\"TokenBucketBytesBurst\":4000,\"other\":[1]}";
+  uint8_t shared[32], nonce[24] = {1}, frame[256];
 
   if (!box_shared (server_private, node_public, shared))
     return;
@@ -74,7 +79,8 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   key_public (node_private, node_public);
   DerpClient *client = derp_client_new (&(DerpClientConfig){.node_private = node_private,
                                                             .host = "relay",
-                                                            .port = 443,
+                                                            .port = data[0] & 4 ? 443 : 8443,
+                                                            .ideal_node = data[0] & 8 ? "1a" : NULL,
                                                             .user_agent = "warren/1",
                                                             .home = true},
                                         &random.base);
@@ -93,6 +99,9 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     pos += n;
     now_us += 250 * USEC_PER_MSEC;
   }
+  DerpClientStatus status;
+  derp_client_status (client, &status);
+  assert (!status.up || status.last_frame_us != 0);
   derp_client_free (client);
   return 0;
 }

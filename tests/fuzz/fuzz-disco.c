@@ -42,7 +42,13 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     return 0;
   uint8_t *inner = malloc (size + 1);
   (void)packet_classify (data, size);
-  (void)geneve_parse (data, size, &geneve);
+  if (geneve_parse (data, size, &geneve)) {
+    uint8_t header[GENEVE_HEADER_SIZE];
+    GeneveHeader again;
+    geneve_encode (&geneve, header);
+    assert (geneve_parse (header, sizeof header, &again));
+    assert (again.vni == geneve.vni && again.control == geneve.control);
+  }
   if (disco_sender (data, size, &sender))
     (void)disco_open (data, size, shared, inner);
   free (inner);

@@ -27,6 +27,13 @@ typedef struct
 
 typedef struct
 {
+  DiscoTxId tx_id;
+  IpPort to;
+  size_t peer;
+} Ping;
+
+typedef struct
+{
   Path *path;
   SeededRandom random;
   int64_t now;
@@ -34,8 +41,8 @@ typedef struct
   uint8_t own_private[32];
   Peer peers[PEERS];
   uint32_t connection; /* the newest */
-  DiscoTxId tx_id;     /* of the newest ping that was sent, to any peer */
-  IpPort pinged;
+  Ping pings[8];       /* the newest ones that the core sent */
+  unsigned n_pings;
   uint8_t stun[STUN_REQUEST_SIZE];
   IpPort stun_server;
   uint32_t probe;
@@ -68,10 +75,8 @@ look_at (World *w, const PathAction *a)
       }
       for (size_t i = 0; i < PEERS && a->send_udp.size < sizeof inner; i++) {
         size_t n = disco_open (a->send_udp.data, a->send_udp.size, w->peers[i].shared, inner);
-        if (n > 0 && disco_parse (inner, n, &m) && m.type == DISCO_PING) {
-          w->tx_id = m.tx_id;
-          w->pinged = a->send_udp.destination;
-        }
+        if (n > 0 && disco_parse (inner, n, &m) && m.type == DISCO_PING)
+          w->pings[w->n_pings++ % 8] = (Ping){m.tx_id, a->send_udp.destination, i};
       }
       break;
     case PATH_ACTION_RELAY_CONNECT:
@@ -172,11 +177,13 @@ change_peer (World *w, const uint8_t *b)
 static void
 disco (World *w, const uint8_t *b)
 {
-  Peer *p = &w->peers[b[0] % PEERS];
+  const Ping *ping = &w->pings[b[12] % 8];
+  bool pong = b[1] % 9 + 1 == DISCO_PONG;
+  Peer *p = &w->peers[pong ? ping->peer : b[0] % PEERS];
   IpPort list[8], source = some_address (b + 8);
   uint8_t packet[1024], nonce[24] = {b[4], b[5]};
   PathEvent event = {.type = PATH_EVENT_DATAGRAM};
-  DiscoMessage m = {.type = 1 + b[1] % 9, .tx_id = w->tx_id, .source = source};
+  DiscoMessage m = {.type = 1 + b[1] % 9, .tx_id = ping->tx_id, .source = source};
 
   for (size_t i = 0; i < 8; i++)
     list[i] = some_address (b + 4 + i);
@@ -195,7 +202,7 @@ disco (World *w, const uint8_t *b)
   } else {
     event.datagram.data = packet;
     event.datagram.size = n;
-    event.datagram.source = m.type == DISCO_PONG ? w->pinged : source;
+    event.datagram.source = pong ? ping->to : source;
   }
   input (w, &event);
 }

@@ -2,6 +2,7 @@
 #include "path/stun.h"
 
 #include <assert.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 
@@ -23,6 +24,13 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     size_t n = stun_encode_response (&tx_id, &mapped, response);
     assert (stun_parse_response (response, n, &again_id, &again));
     assert (ip_port_equal (&again, &mapped));
+  }
+  if (size >= STUN_TX_ID_SIZE) {
+    uint8_t own[STUN_REQUEST_SIZE];
+    memcpy (&tx_id, data, sizeof tx_id);
+    stun_encode_request (&tx_id, own);
+    assert (stun_parse_request (own, sizeof own, &tx_id));
+    assert (memcmp (&tx_id, data, sizeof tx_id) == 0);
   }
   return 0;
 }
