@@ -418,6 +418,9 @@ handle (Control *c, const ControlEvent *event)
     case CONTROL_EVENT_PING_RESULT:
       ping_result (c, event->ping_result.ping, event->ping_result.json, event->ping_result.size);
       break;
+    case CONTROL_EVENT_DISCO_KEY:
+      netmap_hold_disco_key (c, &event->disco_key.peer, &event->disco_key.key);
+      break;
     case CONTROL_EVENT_TICK:
       break;
     case CONTROL_EVENT_DIALED:

@@ -97,6 +97,7 @@ typedef enum
   CONTROL_EVENT_ACCEPT_KEY,   /* a person accepts the server's new key */
   CONTROL_EVENT_SAVED,        /* answer to CONTROL_ACTION_SAVE */
   CONTROL_EVENT_PING_RESULT,  /* answer to CONTROL_ACTION_PING */
+  CONTROL_EVENT_DISCO_KEY,    /* a peer told its disco key itself: ranks above older news */
   CONTROL_EVENT_TICK,         /* the deadline has come */
   /* from control-io */
   CONTROL_EVENT_DIALED,
@@ -160,6 +161,11 @@ typedef struct
       const uint8_t *json; /* a PingResponse document; NULL: could not be run, send nothing */
       size_t size;
     } ping_result;
+    struct
+    {
+      NodePublic peer;
+      DiscoPublic key;
+    } disco_key;
     struct
     {
       uint32_t connection;

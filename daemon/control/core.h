@@ -392,6 +392,7 @@ int32_t map_request_send (Control *c, bool stream);
 void netmap_hold_apply (Control *c, const MapMessage *message, bool first);
 void netmap_hold_set (Control *c, Netmap *netmap); /* a reference; from the disk, or NULL */
 void netmap_hold_tick (Control *c);
+void netmap_hold_disco_key (Control *c, const NodePublic *peer, const DiscoPublic *key);
 bool netmap_hold_expired (const Control *c);
 
 /* lite.c */

@@ -86,3 +86,12 @@ netmap_hold_tick (Control *c)
   if (netmap_hold_expired (c))
     problem_login (c, CONTROL_PROBLEM_KEY_EXPIRED, NULL, false);
 }
+
+void
+netmap_hold_disco_key (Control *c, const NodePublic *peer, const DiscoPublic *key)
+{
+  const Node *node = c->netmap ? netmap_peer_by_key (c->netmap, peer) : NULL;
+
+  if (node)
+    replace (c, netmap_learn_disco_key (c->netmap, node->id, key, c->wall, NULL));
+}

@@ -387,10 +387,14 @@ netmap_apply (const Netmap *old, const MapMessage *message, WallTime local_now,
 
 /* ---- what happens without a message ---- */
 
-/* The result of an edit of MAP. */
+/* The result of an edit: the old map itself when nothing was put into the new one. */
 static Netmap *
 finish_edit (Edit *e, NetmapChanges *changes)
 {
+  if (e->own->peers == e->old->peers && e->own->self == e->old->self) {
+    netmap_unref (e->own);
+    e->own = netmap_ref (e->old);
+  }
   if (changes) {
     netmap_changes_init (changes);
     netmap_diff (e->old, e->own, changes);

@@ -173,7 +173,8 @@ Netmap *netmap_apply (const Netmap *old, const struct MapMessage *message, WallT
 /* A map that knows nothing but the relays of LAST (may be NULL): where a new stream starts. */
 Netmap *netmap_new (const Netmap *last);
 
-/* The snapshot with every node marked whose key_expiry is not later than CONTROL_NOW. */
+/* The snapshot with every node marked whose key_expiry is not later than CONTROL_NOW; MAP itself
+ * with one more reference when there is none. */
 Netmap *netmap_expire (const Netmap *map, WallTime control_now, NetmapChanges *changes);
 
 /* When netmap_expire should be called next, by the local clock: nearest expiry + 10 s, but not

@@ -441,6 +441,12 @@ tunnel_event (Session *s, const TunnelEvent *event)
     case TUNNEL_EVENT_PATH:
       s->peer_seen |= event->path.udp.addr.family != 0;
       break;
+    case TUNNEL_EVENT_DISCO_KEY: {
+      ControlEvent *told = session_push_control (s, CONTROL_EVENT_DISCO_KEY);
+      told->disco_key.peer = event->disco_key.peer;
+      told->disco_key.key = event->disco_key.key;
+      break;
+    }
     case TUNNEL_EVENT_TIMESTAMP:
       memcpy (s->profile->handshake_time, event->timestamp, sizeof s->profile->handshake_time);
       session_save (s, SAVE_FACTS, 0, NULL);

@@ -146,6 +146,37 @@ test_features (void)
   buffer_free (&wire);
 }
 
+/* A peer that restarted told its new disco key through the tunnel; the server learns it later. */
+static void
+test_told_disco_key (void)
+{
+  static const char stale[]
+      = "{\"PeersChangedPatch\":[{\"NodeID\":11,\"DiscoKey\":\"discokey:"
+        "0500000000000000000000000000000000000000000000000000000000000000\",\"Online\":false,"
+        "\"LastSeen\":\"2020-01-01T00:00:00Z\"}]}";
+  static const char late[]
+      = "{\"PeersChangedPatch\":[{\"NodeID\":11,\"DiscoKey\":\"discokey:"
+        "0700000000000000000000000000000000000000000000000000000000000000\"}]}";
+  g_autoptr (Harness) h = start ();
+  g_auto (HarnessRequest) map = {0}, lite = {0};
+  ControlEvent event = {.type = CONTROL_EVENT_DISCO_KEY, .disco_key.key = {{7}}};
+
+  register_node (h, &map, &lite);
+  harness_open_map (h, &map, "{\"Node\":" PEER (10) ",\"Peers\":[" PEER (11) "]}");
+  harness_forget (h);
+  key_parse (KEY_NODE_PUBLIC,
+             "nodekey:493e82fc74464a59268817623d2053c5eb8e2cc4a988b4fee179ec6b010d5311", 72,
+             &event.disco_key.peer);
+  harness_send (h, &event);
+  harness_assert_log (h, "netmap 1\n");
+  harness_map (h, &map, late);
+  harness_assert_log (h, "");
+  harness_map (h, &map, stale);
+  harness_assert_log (h, "netmap 1\n"); /* offline and last seen, but not the key */
+  harness_map (h, &map, late);
+  harness_assert_log (h, "");
+}
+
 static void
 test_identical_map (void)
 {
@@ -377,6 +408,7 @@ main (int argc, char **argv)
   g_test_add_func ("/control/lite/is-retried-until-it-succeeds", test_lite_retried);
   g_test_add_func ("/control/map/applies-what-comes", test_features);
   g_test_add_func ("/control/map/a-repeated-map-is-no-news", test_identical_map);
+  g_test_add_func ("/control/map/a-peers-own-disco-key-outranks-older-news", test_told_disco_key);
   g_test_add_func ("/control/map/reconnects-when-the-first-map-has-no-node", test_no_node);
   g_test_add_func ("/control/map/any-end-of-the-stream-ends-the-connection", test_ends);
   g_test_add_func ("/control/map/reconnects-after-bad-json", test_bad_json);
