@@ -221,6 +221,7 @@ main (int argc, char **argv)
   log_set_level (options.verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
   signal (SIGPIPE, SIG_IGN);
   mallopt (M_ARENA_MAX, 2); /* the packet threads have their memory; two arenas do for the rest */
+  mallopt (M_TRIM_THRESHOLD, 32 * 1024); /* what a map or a handshake needed in passing goes back */
   if (sodium_init () < 0 || !be_the_only_one ()) {
     clear_options (&options);
     return 1;
