@@ -6,10 +6,36 @@ answer (H2 *h2, const H2Event *event)
 {
   H2Header header = {"content-type", "text/plain"};
 
+  if (event->type == H2_EVENT_HEADERS)
+    h2_event_header (event, ":path");
   if (event->type != H2_EVENT_END)
     return;
   h2_respond (h2, event->stream, 200, &header, 1);
   h2_send (h2, event->stream, "answer", 6, event->stream % 4 == 1);
+  h2_queued (h2, event->stream);
+}
+
+/* What the application does by itself, one thing for each value of WHAT. */
+static void
+act (H2 *h2, bool server, uint8_t what, Buffer *out)
+{
+  switch (what) {
+    case 0:
+      h2_ping (h2);
+      break;
+    case 1:
+      h2_shutdown (h2);
+      break;
+    case 2:
+      h2_send (h2, 1, "more", 4, false); /* to a body that waits for more */
+      break;
+    case 3:
+      h2_take (h2, out, 1);
+      h2_reset (h2, 1, H2_CANCEL);
+      break;
+    default:
+      break;
+  }
 }
 
 int
@@ -43,6 +69,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     buffer_reset (&out);
     if (!ok)
       break;
+    act (h2, server, data[0] >> 1, &out);
   }
   buffer_free (&out);
   h2_free (h2);

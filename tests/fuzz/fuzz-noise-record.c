@@ -40,6 +40,14 @@ seal_and_change (const uint8_t *data, size_t size)
     if (noise_records_open (&receiver, wire.data, wire.size, &plain) && plain.size == size)
       abort ();
   }
+  /* the last nonce is never used */
+  sender.send_counter = receiver.receive_counter = UINT64_MAX;
+  sender.failed = receiver.failed = false;
+  receiver.partial_size = 0;
+  if ((at == 0 && noise_records_open (&receiver, wire.data, wire.size, &plain))
+      || noise_records_seal (&sender, "x", 1, &wire))
+    abort ();
+  noise_records_clear (&sender);
   buffer_free (&wire);
   buffer_free (&plain);
 }
@@ -74,12 +82,49 @@ handshakes (const uint8_t *data, size_t size)
   noise_initiator_finish (&initiator, response, &out);
 }
 
+/* A real handshake with one byte changed on the way: only the unchanged one may succeed. */
+static void
+change_handshake (const uint8_t *data, size_t size)
+{
+  uint8_t initiation[NOISE_INITIATION_SIZE], response[NOISE_RESPONSE_SIZE];
+  uint8_t frame[NOISE_HEADER_SIZE + NOISE_ERROR_MAX];
+  MachinePrivate server = {{8, 1}}, machine = {{16, 2}};
+  MachinePublic server_public, client;
+  NoiseInitiator initiator;
+  NoiseKeys up, down;
+  Buffer plain = {0};
+  uint16_t version;
+
+  if (size < 3)
+    return;
+  server.bytes[31] = machine.bytes[31] = 0x40;
+  key_public (server.bytes, server_public.bytes);
+  if (!noise_initiator_start (&initiator, &machine, &server_public, 131, random_system (),
+                              initiation))
+    abort ();
+  initiation[data[0] % sizeof initiation] ^= data[1];
+  NoiseResult result
+      = noise_respond (&server, initiation, random_system (), &client, &version, response, &up);
+  if ((result == NOISE_OK) != (data[1] == 0))
+    abort ();
+  if (result == NOISE_OK) {
+    response[data[0] % sizeof response] ^= data[2];
+    if (noise_initiator_finish (&initiator, response, &down) != (data[2] == 0))
+      abort ();
+  }
+  noise_initiator_clear (&initiator);
+  noise_keys_clear (&up);
+  noise_error_frame ("refused", frame);
+  noise_early_append (server_public.bytes, &plain);
+  buffer_free (&plain);
+}
+
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
   if (size < 1)
     return 0;
-  switch (data[0] & 3) {
+  switch (data[0] % 5) {
     case 0:
       read_records (data + 1, size - 1);
       break;
@@ -91,6 +136,9 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
       break;
     case 3:
       handshakes (data + 1, size - 1);
+      break;
+    case 4:
+      change_handshake (data + 1, size - 1);
       break;
   }
   return 0;

@@ -35,8 +35,23 @@ read_all (bool compressed, const uint8_t *data, size_t size, size_t step)
     if (result.bytes > (1u << 20))
       break;
   }
+  if (result.bad && zstd_frames_at_border (frames))
+    abort ();
   zstd_frames_free (frames);
   return result;
+}
+
+/* What the writer makes the reader must read. */
+static void
+round_trip (bool compressed, const uint8_t *data, size_t size)
+{
+  Buffer wire = {0};
+
+  zstd_frames_append (&wire, data, size, compressed);
+  Result result = read_all (compressed, wire.data, wire.size, 3);
+  if (result.bad || result.messages != 1 || result.bytes != size)
+    abort ();
+  buffer_free (&wire);
 }
 
 int
@@ -49,6 +64,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   size--;
   if (size == 0)
     return 0;
+  round_trip (compressed, data, size);
   Result whole = read_all (compressed, data, size, size);
   Result pieces = read_all (compressed, data, size, 1);
   /* a damaged frame may be noticed earlier when more of it is there */
