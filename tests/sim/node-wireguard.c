@@ -74,6 +74,7 @@ on_notice (void *data, WgHostNotice notice, const NodePublic *key, const WgSourc
       break;
     case WG_HOST_GIVE_UP:
     case WG_HOST_ESTABLISHED:
+    case WG_HOST_IDLE:
       break;
   }
 }

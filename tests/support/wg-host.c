@@ -211,8 +211,10 @@ handle_todo (WgHost *host, WgHostPeer *peer, WgTodo todo, int64_t now_us)
   }
   if (todo & WG_TODO_PATH_SUSPECT)
     notify (host, WG_HOST_PATH_SUSPECT, &peer->key, NULL);
-  if (todo & WG_TODO_IDLE)
+  if (todo & WG_TODO_IDLE) {
+    notify (host, WG_HOST_IDLE, &peer->key, NULL);
     remove_peer (host, peer);
+  }
 }
 
 void
@@ -395,6 +397,15 @@ const WgHostStats *
 wg_host_stats (const WgHost *host)
 {
   return &host->stats;
+}
+
+void
+wg_host_drop_staged (WgHost *host, const NodePublic *key)
+{
+  WgHostPeer *peer = find_peer (host, key);
+
+  if (peer)
+    drop_staged (host, peer);
 }
 
 WgPeer *

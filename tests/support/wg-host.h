@@ -20,6 +20,7 @@ typedef enum
   WG_HOST_PATH_SUSPECT, /* 15 s without an answer */
   WG_HOST_GIVE_UP,
   WG_HOST_ESTABLISHED, /* a session became usable */
+  WG_HOST_IDLE,        /* nothing is left of the peer but what device knows */
 } WgHostNotice;
 
 typedef struct
@@ -75,6 +76,9 @@ int64_t wg_host_next_deadline (WgHost *host);
 
 WgDevice *wg_host_device (WgHost *host);
 const WgHostStats *wg_host_stats (const WgHost *host);
+
+/* Forgets packets that wait for PEER. */
+void wg_host_drop_staged (WgHost *host, const NodePublic *peer);
 
 /* The session side of PEER, or NULL. */
 WgPeer *wg_host_peer (WgHost *host, const NodePublic *peer);

@@ -321,13 +321,13 @@ test_forged_answer (void)
   wg_pair_inject (pair, 0, &forged, sizeof forged, source_at (1, 1));
   g_assert_cmpuint (stats_of (pair, 0).dropped_bad, ==, 1);
   g_assert_cmpuint (stats_of (pair, 0).dropped_unknown, ==, 1);
-  g_assert_cmpuint (pair->nodes[0].installed, ==, 0);
+  g_assert_cmpuint (wg_pair_installed (pair, 0), ==, 0);
   wg_pair_settle (pair);
-  g_assert_cmpuint (pair->nodes[0].installed, ==, 1);
+  g_assert_cmpuint (wg_pair_installed (pair, 0), ==, 1);
   g_assert_cmpuint (pair->nodes[1].received, ==, 1);
   wg_pair_inject (pair, 0, &response, sizeof response, source_at (1, 1));
   g_assert_cmpuint (stats_of (pair, 0).dropped_replay, ==, 1);
-  g_assert_cmpuint (pair->nodes[0].installed, ==, 1);
+  g_assert_cmpuint (wg_pair_installed (pair, 0), ==, 1);
   wg_pair_free (pair);
 }
 
@@ -363,7 +363,7 @@ test_new_private_key (void)
   wg_device_input (pair->nodes[0].device, &event, pair->now_us);
   key_public (fresh.bytes, pair->nodes[0].public_key.bytes);
   wg_pair_inject (pair, 0, "", 0, source_at (1, 1));
-  g_assert_false (pair->nodes[0].peer_exists);
+  g_assert_null (wg_pair_peer (pair, 0));
   g_assert_cmpuint (stats_of (pair, 0).indices, ==, 0);
   g_assert_cmpuint (stats_of (pair, 0).active_peers, ==, 0);
   /* Node 1 learns the new key from the netmap. */
@@ -371,7 +371,7 @@ test_new_private_key (void)
   event = (WgEvent){.type = WG_EVENT_PEERS, .peers = {changes, 2}};
   wg_device_input (pair->nodes[1].device, &event, pair->now_us);
   wg_pair_inject (pair, 1, "", 0, source_at (1, 1));
-  g_assert_false (pair->nodes[1].peer_exists);
+  g_assert_null (wg_pair_peer (pair, 1));
   wg_pair_send (pair, 0);
   wg_pair_settle (pair);
   g_assert_cmpuint (pair->nodes[1].received, ==, 2);
@@ -429,7 +429,7 @@ test_keys_are_wiped (void)
     uint8_t inverted[2][32];
     wg_pair_send (pair, 0);
     wg_pair_settle (pair);
-    WgSession *session = wg_peer_current (&pair->nodes[0].peer, pair->now_us);
+    WgSession *session = wg_pair_session (pair, 0);
     for (int i = 0; i < 32; i++) {
       inverted[0][i] = (uint8_t)~session->send_key[i];
       inverted[1][i] = (uint8_t)~session->receive_key[i];

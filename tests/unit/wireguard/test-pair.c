@@ -12,8 +12,8 @@ establish (WgPair *pair, int initiator)
 {
   wg_pair_send (pair, initiator);
   wg_pair_settle (pair);
-  g_assert_nonnull (wg_peer_current (&pair->nodes[0].peer, pair->now_us));
-  g_assert_nonnull (wg_peer_current (&pair->nodes[1].peer, pair->now_us));
+  g_assert_nonnull (wg_pair_session (pair, 0));
+  g_assert_nonnull (wg_pair_session (pair, 1));
 }
 
 /* A packet every INTERVAL from the nodes in MASK (bit 0, bit 1). */
@@ -39,7 +39,7 @@ test_first_packet (void)
       wg_pair_send (pair, initiator);
     wg_pair_settle (pair);
     g_assert_cmpuint (pair->nodes[!initiator].received, ==, 10);
-    g_assert_cmpuint (pair->nodes[!initiator].keepalives, ==, 0);
+    g_assert_cmpuint (wg_pair_keepalives (pair, !initiator), ==, 0);
     g_assert_cmpuint (pair->n_log, ==, 12);
     /* Initiation, response, and the data right behind the response. */
     g_assert_cmpint (pair->log[2].time_us, ==, pair->log[0].time_us + 2 * pair->latency_us);
@@ -47,8 +47,8 @@ test_first_packet (void)
     wg_pair_settle (pair);
     g_assert_cmpuint (pair->nodes[initiator].received, ==, 1);
     g_assert_cmpuint (pair->n_log, ==, 13);
-    g_assert_cmpuint (pair->nodes[0].installed, ==, 1);
-    g_assert_cmpuint (pair->nodes[1].installed, ==, 1);
+    g_assert_cmpuint (wg_pair_installed (pair, 0), ==, 1);
+    g_assert_cmpuint (wg_pair_installed (pair, 1), ==, 1);
     wg_pair_free (pair);
   }
 }
@@ -61,9 +61,9 @@ test_responder_waits (void)
 
   wg_pair_send (pair, 0);
   wg_pair_run (pair, pair->latency_us); /* message 1 has arrived, message 2 is out */
-  g_assert_nonnull (pair->nodes[1].peer.next);
+  g_assert_nonnull (wg_pair_peer (pair, 1)->next);
   wg_pair_send (pair, 1);
-  g_assert_cmpuint (pair->nodes[1].staged, ==, 1);
+  g_assert_cmpuint (wg_host_n_staged (pair->nodes[1].host), ==, 1);
   g_assert_cmpuint (wg_pair_count (pair, 1, WG_MESSAGE_DATA, 0, TIME_NEVER), ==, 0);
   wg_pair_settle (pair);
   g_assert_cmpuint (pair->nodes[0].received, ==, 1);
@@ -81,14 +81,14 @@ test_initiator_keepalive (void)
   WgPair *pair = wg_pair_new (seed);
 
   wg_pair_send (pair, 0);
-  pair->nodes[0].staged = 0;
+  wg_host_drop_staged (pair->nodes[0].host, &pair->nodes[1].public_key);
   wg_pair_settle (pair);
   const WgPairLog *data = wg_pair_last (pair, 0, WG_MESSAGE_DATA);
   g_assert_nonnull (data);
   g_assert_true (data->keepalive);
   g_assert_cmpint (data->time_us, ==, pair->log[0].time_us + 2 * pair->latency_us);
-  g_assert_cmpuint (pair->nodes[1].keepalives, ==, 1);
-  g_assert_nonnull (wg_peer_current (&pair->nodes[1].peer, pair->now_us));
+  g_assert_cmpuint (wg_pair_keepalives (pair, 1), ==, 1);
+  g_assert_nonnull (wg_pair_session (pair, 1));
   wg_pair_free (pair);
 }
 
@@ -127,7 +127,7 @@ test_duplicates (void)
     WgDeviceStats stats = wg_device_stats (pair->nodes[i].device);
     g_assert_cmpuint (stats.dropped_replay, ==, 2);
     g_assert_cmpuint (stats.dropped_bad + stats.dropped_mac1 + stats.dropped_unknown, ==, 0);
-    g_assert_cmpuint (pair->nodes[i].installed, ==, 2);
+    g_assert_cmpuint (wg_pair_installed (pair, i), ==, 2);
     g_assert_cmpuint (stats.indices, <=, 3);
   }
   wg_pair_free (pair);
@@ -139,7 +139,7 @@ test_initiator_rekeys (void)
   WgPair *pair = wg_pair_new (seed);
 
   establish (pair, 0);
-  int64_t created = wg_peer_current (&pair->nodes[0].peer, pair->now_us)->created_us;
+  int64_t created = wg_pair_session (pair, 0)->created_us;
   traffic (pair, 1, 125 * SEC, SEC / 4);
   /* At the first packet after 120 s, and not before. */
   const WgPairLog *initiation = wg_pair_last (pair, 0, WG_MESSAGE_INITIATION);
@@ -148,7 +148,7 @@ test_initiator_rekeys (void)
   g_assert_cmpint (initiation->time_us - created, <=, 120 * SEC + SEC / 4);
   g_assert_cmpuint (wg_pair_count (pair, 1, WG_MESSAGE_INITIATION, 0, TIME_NEVER), ==, 0);
   wg_pair_settle (pair);
-  g_assert_cmpuint (pair->nodes[1].refused, ==, 0);
+  g_assert_cmpuint (wg_pair_refused (pair, 1), ==, 0);
   wg_pair_free (pair);
 }
 
@@ -159,14 +159,14 @@ test_receiver_rekeys (void)
   WgPair *pair = wg_pair_new (seed);
 
   establish (pair, 0);
-  int64_t created = wg_peer_current (&pair->nodes[0].peer, pair->now_us)->created_us;
+  int64_t created = wg_pair_session (pair, 0)->created_us;
   int64_t until = created + 165 * SEC - SEC / 8;
   /* Keepalives are sending, too: keep the initiator silent, then the 120 s rule cannot apply. */
   while (pair->now_us < until) {
     wg_pair_send (pair, 1);
     wg_pair_run (pair, SEC);
-    atomic_store (&pair->nodes[0].peer.unacknowledged_us, 0);
-    atomic_store (&pair->nodes[1].peer.unanswered_us, 0);
+    atomic_store (&wg_pair_peer (pair, 0)->unacknowledged_us, 0);
+    atomic_store (&wg_pair_peer (pair, 1)->unanswered_us, 0);
   }
   g_assert_cmpuint (wg_pair_count (pair, 0, WG_MESSAGE_INITIATION, 0, TIME_NEVER), ==, 1);
   traffic (pair, 2, 2 * SEC, SEC / 8);
@@ -196,7 +196,7 @@ test_long_run (void)
   g_assert_cmpuint (wg_device_stats (pair->nodes[0].device).initiations_sent, >=, 55);
   g_assert_cmpuint (wg_device_stats (pair->nodes[0].device).initiations_sent, <=, 61);
   for (int i = 0; i < 2; i++) {
-    g_assert_cmpuint (pair->nodes[i].refused, ==, 0);
+    g_assert_cmpuint (wg_pair_refused (pair, i), ==, 0);
     g_assert_cmpuint (wg_device_stats (pair->nodes[i].device).indices, <=, 3);
     g_assert_cmpuint (wg_device_stats (pair->nodes[i].device).active_peers, ==, 1);
   }
@@ -211,13 +211,13 @@ test_previous_session (void)
   WgPair *pair = wg_pair_new (seed);
 
   establish (pair, 0);
-  WgSession *old = wg_peer_current (&pair->nodes[0].peer, pair->now_us);
+  WgSession *old = wg_pair_session (pair, 0);
   WgSessionKeys keys = {.remote_index = old->remote_index, .created_us = old->created_us};
   memcpy (keys.send_key, old->send_key, sizeof keys.send_key);
   WgSession *copy = wg_session_new (&keys, NULL);
   traffic (pair, 1, 125 * SEC, SEC);
   wg_pair_settle (pair);
-  unsigned received = pair->nodes[1].keepalives;
+  unsigned received = wg_pair_keepalives (pair, 1);
   uint8_t message[32], nonce[12] = {0};
   for (uint64_t counter = 1000; counter < 1002; counter++) {
     wg_transport_write (message, copy->remote_index, counter);
@@ -225,8 +225,8 @@ test_previous_session (void)
     aead_seal (copy->send_key, nonce, NULL, 0, NULL, 0, message + 16);
     WgSource source = wg_pair_source (1, 1);
     wg_pair_inject (pair, 1, message, sizeof message, &source);
-    g_assert_cmpuint (pair->nodes[1].keepalives, ==, received + 1);
-    g_assert_cmpuint (pair->nodes[1].refused, ==, counter - 1000);
+    g_assert_cmpuint (wg_pair_keepalives (pair, 1), ==, received + 1);
+    g_assert_cmpuint (wg_pair_refused (pair, 1), ==, counter - 1000);
     pair->now_us = copy->created_us + 181 * SEC;
   }
   wg_session_free (copy);
@@ -261,10 +261,10 @@ test_no_keepalive_after_answer (void)
   wg_pair_run (pair, 8 * SEC);
   wg_pair_send (pair, 1);
   wg_pair_run (pair, 9 * SEC); /* node 0 now owes an answer, node 1 none */
-  g_assert_cmpuint (pair->nodes[0].keepalives, ==, 0);
+  g_assert_cmpuint (wg_pair_keepalives (pair, 0), ==, 0);
   wg_pair_run (pair, 60 * SEC);
-  g_assert_cmpuint (pair->nodes[0].keepalives, ==, 0);
-  g_assert_cmpuint (pair->nodes[1].keepalives, ==, 1);
+  g_assert_cmpuint (wg_pair_keepalives (pair, 0), ==, 0);
+  g_assert_cmpuint (wg_pair_keepalives (pair, 1), ==, 1);
   wg_pair_free (pair);
 }
 
@@ -276,8 +276,8 @@ test_second_keepalive (void)
 
   establish (pair, 0);
   traffic (pair, 1, 30 * SEC, SEC);
-  g_assert_cmpuint (pair->nodes[0].keepalives, >=, 2);
-  g_assert_cmpuint (pair->nodes[0].keepalives, <=, 3);
+  g_assert_cmpuint (wg_pair_keepalives (pair, 0), >=, 2);
+  g_assert_cmpuint (wg_pair_keepalives (pair, 0), <=, 3);
   g_assert_cmpuint (wg_pair_count (pair, 0, WG_MESSAGE_INITIATION, 0, TIME_NEVER), ==, 1);
   g_assert_cmpuint (pair->nodes[0].path_suspect, ==, 0);
   wg_pair_free (pair);
@@ -331,7 +331,7 @@ test_retries (void)
   g_assert_cmpuint (n, <=, 18);
   g_assert_cmpuint (pair->nodes[0].gave_up, ==, 1);
   g_assert_cmpuint (pair->nodes[0].retries, ==, n - 1);
-  g_assert_cmpuint (pair->nodes[0].dropped, ==, 1);
+  g_assert_cmpuint (wg_pair_dropped (pair, 0), ==, 1);
   g_assert_cmpuint (pair->nodes[0].idle, ==, 1);
   g_assert_cmpuint (wg_device_stats (pair->nodes[0].device).active_peers, ==, 0);
   g_assert_cmpuint (wg_device_stats (pair->nodes[0].device).indices, ==, 0);
@@ -403,13 +403,12 @@ test_idle (void)
   for (int i = 0; i < 2; i++) {
     g_assert_cmpuint (pair->nodes[i].wake_ups, <=, 3);
     g_assert_cmpuint (pair->nodes[i].idle, ==, 1);
-    g_assert_false (pair->nodes[i].peer_exists);
+    g_assert_null (wg_pair_peer (pair, i));
     WgDeviceStats stats = wg_device_stats (pair->nodes[i].device);
     g_assert_cmpuint (stats.active_peers, ==, 0);
     g_assert_cmpuint (stats.indices, ==, 0);
     g_assert_cmpuint (stats.known_peers, ==, 1);
-    g_assert_cmpint (timer_wheel_next (&pair->nodes[i].wheel), ==, TIME_NEVER);
-    g_assert_cmpint (wg_device_next_deadline (pair->nodes[i].device), ==, TIME_NEVER);
+    g_assert_cmpint (wg_host_next_deadline (pair->nodes[i].host), ==, TIME_NEVER);
   }
   establish (pair, 1);
   wg_pair_free (pair);
@@ -424,7 +423,7 @@ test_removed (void)
     WgPair *pair = wg_pair_new (seed);
     establish (pair, 0);
     wg_pair_change_peer (pair, 1, ops[i]);
-    g_assert_false (pair->nodes[1].peer_exists);
+    g_assert_null (wg_pair_peer (pair, 1));
     g_assert_cmpuint (wg_device_stats (pair->nodes[1].device).active_peers, ==, 0);
     g_assert_cmpuint (wg_device_stats (pair->nodes[1].device).indices, ==, 0);
     size_t before = pair->n_log;
@@ -438,7 +437,7 @@ test_removed (void)
     /* Our own packets to it are dropped at once. */
     wg_pair_send (pair, 1);
     g_assert_cmpuint (pair->nodes[1].gave_up, ==, 1);
-    g_assert_false (pair->nodes[1].peer_exists);
+    g_assert_null (wg_pair_peer (pair, 1));
     /* Back again. */
     wg_pair_change_peer (pair, 1, WG_PEER_ALLOW);
     traffic (pair, 1, 10 * SEC, SEC);
@@ -522,9 +521,9 @@ test_suspend (void)
   pair->nodes[0].suspended = true;
   wg_pair_run (pair, 600 * SEC);
   pair->nodes[0].suspended = false;
-  g_assert_true (pair->nodes[0].peer_exists);
-  g_assert_null (wg_peer_current (&pair->nodes[0].peer, pair->now_us));
-  g_assert_cmpint (wg_peer_state (&pair->nodes[0].peer, pair->now_us), ==, WG_STATE_EXPIRED);
+  g_assert_nonnull (wg_pair_peer (pair, 0));
+  g_assert_null (wg_pair_session (pair, 0));
+  g_assert_cmpint (wg_peer_state (wg_pair_peer (pair, 0), pair->now_us), ==, WG_STATE_EXPIRED);
   unsigned received = pair->nodes[1].received;
   int64_t start = pair->now_us;
   wg_pair_send (pair, 0);
@@ -543,7 +542,7 @@ test_short_suspend (void)
   establish (pair, 0);
   wg_pair_run (pair, 60 * SEC);
   wg_pair_restart (pair, 1, pair->wall, NULL);
-  wg_peer_handshake_on_data (&pair->nodes[0].peer);
+  wg_peer_handshake_on_data (wg_pair_peer (pair, 0));
   unsigned received = pair->nodes[1].received;
   wg_pair_send (pair, 0);
   wg_pair_settle (pair);

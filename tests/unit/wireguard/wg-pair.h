@@ -1,37 +1,30 @@
 /* Two complete WireGuard nodes, without TUN and sockets, on a link of simulated time.
  *
- * Both halves of the real thing (device and peer) with the glue that tunnel provides in the daemon,
- * real encryption, and a log of every datagram. For tests. */
+ * Both halves of the real thing (device and peer) joined by wg-host, and a log of every datagram.
+ */
 #pragma once
 
-#include "wireguard/device.h"
-#include "wireguard/peer.h"
+#include "wg-host.h"
 
-#define WG_PAIR_MAX_STAGED 64
-#define WG_PAIR_LOG        4096
-#define WG_PAIR_FLIGHT     1024
+#define WG_PAIR_LOG    4096
+#define WG_PAIR_FLIGHT 1024
 
+typedef struct WgPair WgPair;
+
+/* Counters go on over restarts. */
 typedef struct
 {
+  WgPair *pair;
   SeededRandom random;
   NodePrivate private_key;
   NodePublic public_key;
-  WgDevice *device;
-  TimerWheel wheel;
-  WgIndexTable *sessions;
-  WgPeerContext context;
-  WgPeer peer;
-  bool peer_exists;
-  unsigned staged;
+  WgHost *host;
+  WgDevice *device; /* of host */
   bool suspended;
-  unsigned received;   /* data packets */
-  unsigned keepalives; /* received */
-  unsigned dropped;    /* staged packets dropped */
-  unsigned refused;    /* data that was not accepted */
+  unsigned received; /* data packets */
   unsigned gave_up;
   unsigned retries;
   unsigned path_suspect;
-  unsigned installed;
   unsigned authentic;
   unsigned idle;
   unsigned wake_ups; /* times this node was woken by its own timers */
@@ -60,7 +53,7 @@ typedef struct
   uint8_t bytes[256];
 } WgPairDatagram;
 
-typedef struct
+struct WgPair
 {
   WgPairNode nodes[2];
   int64_t now_us;
@@ -72,7 +65,7 @@ typedef struct
   size_t n_log;
   WgPairDatagram flight[WG_PAIR_FLIGHT];
   size_t n_flight;
-} WgPair;
+};
 
 /* Two nodes that know each other; time starts at one second. */
 WgPair *wg_pair_new (uint64_t seed);
@@ -87,6 +80,16 @@ void wg_pair_change_peer (WgPair *pair, int node, WgPeerOp op);
 
 /* NODE's host sends one packet to the other node: 100 bytes. */
 void wg_pair_send (WgPair *pair, int node);
+
+/* The session side that NODE has for the other one, or NULL, and the session it would send on. */
+WgPeer *wg_pair_peer (WgPair *pair, int node);
+WgSession *wg_pair_session (WgPair *pair, int node);
+
+/* Since NODE's start: data that was not accepted, and sessions that were made. */
+unsigned wg_pair_refused (const WgPair *pair, int node);
+unsigned wg_pair_installed (const WgPair *pair, int node);
+unsigned wg_pair_keepalives (const WgPair *pair, int node); /* received */
+unsigned wg_pair_dropped (const WgPair *pair, int node);    /* staged packets */
 
 /* Lets time pass, with everything that happens meanwhile. */
 void wg_pair_run (WgPair *pair, int64_t duration_us);
