@@ -16,7 +16,7 @@ typedef struct
 
 #define RECORD_SKIP UINT64_MAX
 
-_Static_assert (sizeof (RecordHead) == RING_ALIGN, "records stay aligned behind their head");
+_Static_assert(sizeof (RecordHead) == RING_ALIGN, "records stay aligned behind their head");
 
 /* Positions grow for ever; a position modulo the capacity is an offset. Each side's own words and
  * its copy of the other side's position share a line that the other side rarely reads. */

@@ -7,18 +7,18 @@
 static SessionInputs
 healthy (void)
 {
-  return (SessionInputs){ .previous = SESSION_STARTING,
-                          .wanted = true,
-                          .have_key = true,
-                          .have_netmap = true,
-                          .authorized = true,
-                          .live = true };
+  return (SessionInputs){.previous = SESSION_STARTING,
+                         .wanted = true,
+                         .have_key = true,
+                         .have_netmap = true,
+                         .authorized = true,
+                         .live = true};
 }
 
 static void
 test_fresh (void)
 {
-  SessionInputs in = { .logged_out = true };
+  SessionInputs in = {.logged_out = true};
   g_assert_cmpint (session_next_state (&in), ==, SESSION_NEEDS_LOGIN);
   in.wanted = true;
   g_assert_cmpint (session_next_state (&in), ==, SESSION_NEEDS_LOGIN);
@@ -32,7 +32,7 @@ test_off (void)
   SessionInputs in = healthy ();
   in.wanted = false;
   for (int state = SESSION_STOPPED; state <= SESSION_ERROR; state++) {
-    in.previous = (SessionState) state;
+    in.previous = (SessionState)state;
     g_assert_cmpint (session_next_state (&in), ==, SESSION_STOPPED);
   }
   in.have_netmap = false;
@@ -119,17 +119,17 @@ test_never (void)
 {
   for (unsigned bits = 0; bits < 1u << 10; bits++)
     for (int previous = SESSION_STOPPED; previous <= SESSION_ERROR; previous++) {
-      SessionInputs in = { .previous = (SessionState) previous,
-                           .wanted = bits & 1,
-                           .logged_out = bits & 2,
-                           .have_key = bits & 4,
-                           .have_netmap = bits & 8,
-                           .login_stuck = bits & 16,
-                           .logging_in = bits & 32,
-                           .expired = bits & 64,
-                           .authorized = bits & 128,
-                           .live = bits & 256,
-                           .fatal = bits & 512 };
+      SessionInputs in = {.previous = (SessionState)previous,
+                          .wanted = bits & 1,
+                          .logged_out = bits & 2,
+                          .have_key = bits & 4,
+                          .have_netmap = bits & 8,
+                          .login_stuck = bits & 16,
+                          .logging_in = bits & 32,
+                          .expired = bits & 64,
+                          .authorized = bits & 128,
+                          .live = bits & 256,
+                          .fatal = bits & 512};
       if (session_next_state (&in) != SESSION_RUNNING)
         continue;
       g_assert_true (in.wanted && in.have_netmap && in.authorized && !in.expired && !in.fatal);
