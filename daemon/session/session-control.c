@@ -30,6 +30,7 @@ session_start_control (Session *s, Netmap *cached)
   if (p->server_key_since_s != 0)
     identity->server_key_seen = (WallTime){.seconds = p->server_key_since_s};
   s->control_state = CONTROL_OFF;
+  s->must_sign_in = false;
   ControlEvent *event = session_push_control (s, CONTROL_EVENT_START);
   event->start.identity = identity;
   event->start.netmap = s->netmap;
@@ -83,6 +84,8 @@ control_state (Session *s, ControlState state, bool online)
   if (s->control_state == state && s->online == online)
     return;
   s->control_state = state;
+  if (state != CONTROL_OFF && state != CONTROL_CONNECTING)
+    s->must_sign_in = state == CONTROL_NEEDS_LOGIN;
   s->online = online;
   if (state == CONTROL_NEEDS_LOGIN)
     s->logging_in = false;

@@ -41,6 +41,7 @@ struct Session
   bool logging_in;
   bool wanted_by_login; /* cancelling the login takes the wish back */
   ControlState control_state;
+  bool must_sign_in; /* the server does not know us any more: holds until it takes us in again */
   bool online;
   Netmap *netmap;
   bool netmap_is_fresh; /* it came from the server in this run, not from disk */

@@ -131,7 +131,7 @@ session_network_is_up (const Session *s)
 static bool
 map_is_ours (const Session *s)
 {
-  return s->netmap && netmap_self (s->netmap) && s->control_state != CONTROL_NEEDS_LOGIN;
+  return s->netmap && netmap_self (s->netmap) && !s->must_sign_in;
 }
 
 static bool
@@ -162,7 +162,7 @@ next_state (const Session *s)
       .logged_out = s->profile->preferences.logged_out,
       .have_key = profile_has_key (s->profile),
       .have_netmap = self != NULL,
-      .login_stuck = s->control_state == CONTROL_NEEDS_LOGIN,
+      .login_stuck = s->must_sign_in,
       .logging_in = s->logging_in && !s->profile->pending_url,
       .expired = self && self->expired,
       .authorized = self && self->machine_authorized,
@@ -514,6 +514,7 @@ deactivate (Session *s)
   s->logging_in = false;
   s->online = false;
   s->control_state = CONTROL_OFF;
+  s->must_sign_in = false;
   g_clear_pointer (&s->netmap, netmap_unref);
   s->netmap_is_fresh = false;
   problem_clear (&s->control_problem);
