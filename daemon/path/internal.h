@@ -59,5 +59,12 @@ void path_receive_disco (Path *path, const void *bytes, size_t size, const IpPor
 /* The peer takes part: its path exists from now on. */
 PeerPath *path_of (Path *path, PeerRecord *record);
 
+/* PATH_EVENT_PEERS. */
+void path_set_peers (Path *path, const PathEvent *event);
+
+/* Gives a peer another disco key. When it RESTARTED, its WireGuard sessions are dead; its addresses
+ * stay in any case. */
+void path_set_disco_key (Path *path, PeerRecord *record, const DiscoPublic *key, bool restarted);
+
 /* Asks for new sockets, at most once in PATH_REBIND_GAP. */
 void path_rebind (Path *path);

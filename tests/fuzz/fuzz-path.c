@@ -440,7 +440,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   world_init (&w);
   step (&w, 5, (const uint8_t[16]){5, 1, 1});
   step (&w, 5, (const uint8_t[16]){0, 41, 41});
-  for (size_t pos = 0; pos < size && pos < 1024;) {
+  for (size_t pos = 0; pos < size && pos < 680;) {
     uint8_t opcode = data[pos++];
     size_t n = size - pos < sizeof operand ? size - pos : sizeof operand;
     memset (operand, 0, sizeof operand);
