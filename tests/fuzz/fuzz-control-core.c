@@ -180,7 +180,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 
   start (&w);
   /* a sequence of {what, length le16, bytes} */
-  while (size >= 3) {
+  for (int moves = 0; size >= 3 && moves < 16; moves++) {
     size_t n = data[1] | (size_t)data[2] << 8;
     if (n > size - 3)
       n = size - 3;
