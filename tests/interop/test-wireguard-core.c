@@ -25,12 +25,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define TUN        "wrgo0"
-#define THEIR_PORT 51820
-#define THEIR_IP   0x0a630001 /* 10.99.0.1 */
-#define OUR_IP     0x0a630002
-#define UAPI       "/run/wireguard/" TUN ".sock"
-#define PING_MAX   (1280 - 28)
+#define TUN         "wrgo0"
+#define THEIR_PORT  51820
+#define THEIR_IP    0x0a630001 /* 10.99.0.1 */
+#define OUR_IP      0x0a630002
+#define THEIR_QUEUE 1024
+#define UAPI        "/run/wireguard/" TUN ".sock"
+#define PING_MAX    (1280 - 28)
 
 typedef struct
 {
@@ -109,6 +110,8 @@ on_send (void *data, const NodePublic *peer, const WgSource *source, const uint8
 {
   struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons (THEIR_PORT)};
 
+  if (!peer && source->addr.port != THEIR_PORT)
+    return; /* a cookie for those who only keep us busy */
   to.sin_addr.s_addr = htonl (INADDR_LOOPBACK);
   if (wg_message_classify (bytes, size) == WG_MESSAGE_INITIATION)
     memcpy (probe.last_initiation, bytes, size);
@@ -338,43 +341,52 @@ test_restart (void)
   }
 }
 
-/* wireguard-go is flooded with initiations of strangers and demands cookies. */
+/* Fills half of wireguard-go's handshake queue: what comes next must have a cookie. */
+static void
+keep_them_busy (int flood, const WgInitiation *message)
+{
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons (THEIR_PORT)};
+
+  to.sin_addr.s_addr = htonl (INADDR_LOOPBACK);
+  for (int i = 0; i < THEIR_QUEUE / 2; i++)
+    sendto (flood, message, sizeof *message, 0, (struct sockaddr *)&to, sizeof to);
+}
+
+/* Calls wireguard-go while it is busy until it asks for a cookie. */
+static void
+get_cookie (int flood, const WgInitiation *message)
+{
+  probe.cookies_received = 0;
+  for (int i = 0; i < 10 && probe.cookies_received == 0; i++) {
+    start_host ();
+    pump (50, NULL, 0);
+    keep_them_busy (flood, message);
+    send_echo (false, 1, 10);
+    pump (1500, &probe.cookies_received, 1);
+  }
+  g_assert_cmpuint (probe.cookies_received, >=, 1);
+}
+
+/* With the cookie our regular retry is answered although wireguard-go is busy again. */
 static void
 test_their_cookies (void)
 {
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons (THEIR_PORT)};
-  WgInitiation message;
-  int64_t end;
-
-  to.sin_addr.s_addr = htonl (INADDR_LOOPBACK);
-  strange_initiation (&probe.their_public, &message);
+  static const uint8_t no_mac2[WG_MAC_SIZE];
   int flood = socket (AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  start_host ();
-  probe.cookies_received = 0;
+  WgInitiation message;
+
+  strange_initiation (&probe.their_public, &message);
+  get_cookie (flood, &message);
   unsigned established = probe.established;
-  unsigned before = probe.echo_replies;
-  send_echo (false, 1, 10);
-  end = clock_now_us () + 14 * USEC_PER_SEC;
-  bool first = true;
-  while (clock_now_us () < end && probe.established == established) {
-    for (int i = 0; i < 3000; i++)
-      sendto (flood, &message, sizeof message, MSG_DONTWAIT, (struct sockaddr *)&to, sizeof to);
-    if (first && probe.cookies_received == 0) {
-      /* The first try may have slipped through before the flood. */
-      start_host ();
-      send_echo (false, 1, 10);
-      established = probe.established;
-    }
-    first = false;
-    pump (5, NULL, 0);
+  for (int i = 0; i < 4 && probe.established == established; i++) {
+    int64_t wait_us = wg_host_next_deadline (probe.host) - now ();
+    pump (wait_us / USEC_PER_MSEC - 20, &probe.established, established + 1);
+    keep_them_busy (flood, &message);
+    pump (1500, &probe.established, established + 1);
   }
   close (flood);
-  g_test_message ("%u cookies", probe.cookies_received);
-  g_assert_cmpuint (probe.cookies_received, >=, 1);
   g_assert_cmpuint (probe.established, >, established);
-  static const uint8_t no_mac2[WG_MAC_SIZE];
   g_assert_cmpint (memcmp (probe.last_initiation + 132, no_mac2, WG_MAC_SIZE), !=, 0);
-  pump (3000, &probe.echo_replies, before + 1);
   ping_theirs (3, 3000);
 }
 
@@ -390,7 +402,7 @@ test_our_cookies (void)
   g_test_message ("all answered: %d", answered);
   WgDeviceStats stats = wg_device_stats (wg_host_device (probe.host));
   g_assert_cmpuint (stats.cookies_sent, >=, 1);
-  g_assert_cmpuint (stats.responses_sent, ==, 1);
+  g_assert_cmpuint (stats.responses_sent, >=, 1);
   g_assert_cmpuint (probe.echo_requests, >=, 1);
   ping_theirs (3, 3000);
 }
