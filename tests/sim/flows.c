@@ -55,7 +55,7 @@ sim_flows_new (Sim *sim)
 {
   SimFlows *flows = g_new0 (SimFlows, 1);
 
-  for (uint32_t i = 0; i < MIN (MAX_FLOWS, sim->options.n_nodes * 4 / 5); i++)
+  for (uint32_t i = 0; i < MIN (MAX_FLOWS, sim->options.n_flows); i++)
     sim_plan (sim, SIM_FLOW_START, i, 0, sim_random_us (sim, 3, 300) * USEC_PER_SEC);
   return flows;
 }

@@ -52,6 +52,7 @@ typedef struct
 {
   uint64_t seed;
   unsigned n_nodes;
+  unsigned n_flows; /* conversations at a time, at most 80 */
   int64_t duration_us;
   bool verbose;
   bool calm; /* no restarts, suspends, outages */
