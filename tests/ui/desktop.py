@@ -87,6 +87,41 @@ class Desktop:
         assert wait_for(lambda: self.owns("org.kde.StatusNotifierWatcher"), 15), "no panel"
         return process
 
+    def window_manager(self):
+        """openbox, every window as large as the screen and without decoration."""
+        path = os.path.join(self.test.directory, "openbox.xml")
+        with open(path, "w") as out:
+            out.write('<openbox_config xmlns="http://openbox.org/3.4/rc"><applications>'
+                      '<application type="normal"><decor>no</decor><maximized>yes</maximized>'
+                      "</application></applications></openbox_config>")
+        self.run(["openbox", "--config-file", path])
+        assert wait_for(lambda: "window id" in subprocess.run(
+            ["xprop", "-root", "_NET_SUPPORTING_WM_CHECK"], env=self.env, stdout=subprocess.PIPE,
+            text=True).stdout, 10), "no window manager"
+
+    def accessibility(self):
+        """The accessibility bus, as a desktop session has it."""
+        for path in ("/usr/libexec/at-spi-bus-launcher", "/usr/lib/at-spi2-core/at-spi-bus-launcher"):
+            if os.path.exists(path):
+                self.run([path, "--launch-immediately"])
+        assert wait_for(lambda: self.owns("org.a11y.Bus"), 10), "no accessibility bus"
+        for name in ("GTK_A11Y", "NO_AT_BRIDGE"):
+            self.env.pop(name, None)
+
+    def stable_picture(self, name, timeout=15):
+        """A picture of the screen once it has stopped changing and is not empty."""
+        end = time.monotonic() + timeout
+        before = None
+        while time.monotonic() < end:
+            path = self.picture(name)
+            seen = subprocess.run(["identify", "-format", "%# %k", path], check=True,
+                                  stdout=subprocess.PIPE, text=True).stdout.split()
+            if seen == before and int(seen[1]) > 16:
+                break
+            before = seen
+            time.sleep(0.5)
+        return path
+
     def owns(self, name):
         return "true" in self.session.call("org.freedesktop.DBus", "/org/freedesktop/DBus",
                                            "org.freedesktop.DBus", "NameHasOwner", name)
@@ -138,7 +173,8 @@ def same_picture(path, name, tolerance=0.01):
     reference = os.path.join(SOURCE, "tests", "ui", "reference", name + ".png")
     if os.environ.get("WARREN_UI_ACCEPT"):
         os.makedirs(os.path.dirname(reference), exist_ok=True)
-        subprocess.run(["convert", path, "-strip", "-colors", "255", reference], check=True)
+        subprocess.run(["convert", path, "-strip", "-define", "png:compression-level=9",
+                        reference], check=True)
         return True
     if not os.path.exists(reference):
         return False
