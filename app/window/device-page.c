@@ -70,14 +70,14 @@ add_copy_row (WarrenDevicePage *self, const char *value, const char *kind)
 {
   AdwActionRow *row = add_row (self, self->addresses, value);
   GtkWidget *button = gtk_button_new_from_icon_name ("edit-copy-symbolic");
-  g_autofree char *label = g_strdup_printf (_ ("Copy %s"), value);
 
   adw_action_row_set_subtitle (row, kind);
   gtk_widget_set_valign (button, GTK_ALIGN_CENTER);
   gtk_widget_add_css_class (button, "flat");
   gtk_widget_set_tooltip_text (button, _ ("Copy"));
-  gtk_accessible_update_property (GTK_ACCESSIBLE (button), GTK_ACCESSIBLE_PROPERTY_LABEL, label,
-                                  -1);
+  /* The row adds its title: "Copy 100.64.0.9". */
+  gtk_accessible_update_property (GTK_ACCESSIBLE (button), GTK_ACCESSIBLE_PROPERTY_LABEL,
+                                  _ ("Copy"), -1);
   gtk_actionable_set_action_name (GTK_ACTIONABLE (button), "win.copy");
   gtk_actionable_set_action_target (GTK_ACTIONABLE (button), "s", value);
   adw_action_row_add_suffix (row, button);
