@@ -417,8 +417,22 @@ test_plain_device (void)
 }
 
 static void
+wait_no_session (End *end, const NodePublic *peer)
+{
+  TunnelPeerStatus status = {.session = TUNNEL_SESSION_ESTABLISHED};
+
+  for (int i = 0; i < 1000 && status.session != TUNNEL_SESSION_NONE; i++) {
+    g_usleep (5000);
+    tunnel_peer_status (end->tunnel, peer, &status);
+  }
+  g_assert_cmpint (status.session, ==, TUNNEL_SESSION_NONE);
+}
+
+static void
 test_shut (void)
 {
+  uint8_t packet[2048];
+  size_t size = 0;
   Filter *filter = end_filter (false);
   TunnelSettings settings;
   TunnelPeer peer;
@@ -442,13 +456,15 @@ test_shut (void)
   expect (&b, &a.address4, &b.address4);
   /* Without its key nothing passes either. */
   tunnel_set_node_key (b.tunnel, &none);
-  g_usleep (100000);
+  wait_no_session (&b, &a.public_key);
   send_udp (&b, &b.address4, &a.address4, 1, 2);
   expect_nothing (&a);
   tunnel_set_node_key (b.tunnel, &b.key);
-  g_usleep (100000);
-  send_udp (&b, &b.address4, &a.address4, 1, 2);
-  expect (&a, &b.address4, &a.address4);
+  for (int i = 0; i < 100 && size == 0; i++) {
+    send_udp (&b, &b.address4, &a.address4, 1, 2);
+    size = end_read (&a, packet, 100);
+  }
+  g_assert_cmpuint (size, >, 0);
   filter_unref (filter);
   tear_down ();
 }
