@@ -58,6 +58,27 @@ test_disco_key_change (void)
 }
 
 static void
+test_own_disco_key_rotates (void)
+{
+  Fixture f = fixture_new (PEER_AT);
+  PathEvent event = {.type = PATH_EVENT_IDENTITY};
+
+  fixture_go_direct (&f);
+  rig_clear (f.rig);
+  key_generate (&f.rig->random.base, f.rig->disco_private);
+  key_public (f.rig->disco_private, f.rig->disco.bytes);
+  event.identity.disco_private = f.rig->disco_private;
+  event.identity.node_key = f.rig->node;
+  rig_input (f.rig, &event);
+  g_assert_cmpuint (rig_count (f.rig, PATH_ACTION_RELAY_CLOSE), ==, 0);
+  g_assert_true (rig_destination (f.rig, f.peer).trusted);
+  rig_run_sending (f.rig, f.peer, 4 * SECOND);
+  g_assert_cmpuint (fixture_pings (&f), >, 0); /* under the new key */
+  g_assert_true (rig_pong (f.rig, f.peer, &f.at));
+  rig_free (f.rig);
+}
+
+static void
 test_rebind (void)
 {
   Fixture f = fixture_new (PEER_AT);
@@ -253,6 +274,7 @@ main (int argc, char **argv)
 #define ADD(name, test) g_test_add_func ("/path/changes/" name, test)
   ADD ("netmap-delta-keeps-a-working-path", test_netmap_delta_keeps_path);
   ADD ("disco-key-change-is-followed", test_disco_key_change);
+  ADD ("own-disco-key-rotates", test_own_disco_key_rotates);
   ADD ("send-errors-rebind-at-most-once-in-5-s", test_rebind);
   ADD ("unreachable-host-clears-the-path", test_unreachable);
   ADD ("direct-again-right-after-a-suspend", test_suspend);
