@@ -19,7 +19,6 @@ type Sender struct {
 	started bool
 	parts   map[string]string
 	peers   map[tailcfg.NodeID]*tailcfg.Node
-	texts   map[tailcfg.NodeID]string
 	users   map[tailcfg.UserID]string
 }
 
@@ -31,7 +30,6 @@ func (s *Sender) Next(full *tailcfg.MapResponse) *tailcfg.MapResponse {
 		s.started = true
 		s.parts = map[string]string{}
 		s.peers = map[tailcfg.NodeID]*tailcfg.Node{}
-		s.texts = map[tailcfg.NodeID]string{}
 		s.users = map[tailcfg.UserID]string{}
 		s.note(full)
 		full.ControlTime = &now
@@ -59,7 +57,7 @@ func (s *Sender) note(full *tailcfg.MapResponse) {
 		s.users[u.ID] = text(u)
 	}
 	for _, p := range full.Peers {
-		s.peers[p.ID], s.texts[p.ID] = p, text(p)
+		s.peers[p.ID] = p
 	}
 }
 
@@ -120,23 +118,21 @@ func (s *Sender) peersDelta(full, msg *tailcfg.MapResponse) bool {
 		if old == p && !s.Whole {
 			continue // synthetic peers are shared and never change
 		}
-		t := text(p)
 		switch {
 		case s.Whole:
 			msg.PeersChanged = append(msg.PeersChanged, p)
-		case old == nil || s.texts[p.ID] != t:
+		case old == nil || text(old) != text(p):
 			if patch := patchFor(old, p); patch != nil && s.Patches {
 				msg.PeersChangedPatch = append(msg.PeersChangedPatch, patch)
 			} else {
 				msg.PeersChanged = append(msg.PeersChanged, p)
 			}
 		}
-		s.peers[p.ID], s.texts[p.ID] = p, t
+		s.peers[p.ID] = p
 	}
 	for id := range s.peers {
 		if !seen[id] {
 			delete(s.peers, id)
-			delete(s.texts, id)
 			msg.PeersRemoved = append(msg.PeersRemoved, id)
 		}
 	}
