@@ -129,6 +129,7 @@ create_session (Call *call)
   }
   Preferences prefs;
   preferences_init (&prefs, server);
+  prefs.wanted = true;
   g_autofree char *auth_key = NULL;
   g_auto (GVariantDict) dict = G_VARIANT_DICT_INIT (options);
   Session *session = NULL;

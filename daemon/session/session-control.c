@@ -54,6 +54,9 @@ static void
 save_identity (Session *s, uint32_t serial, const ControlIdentity *identity)
 {
   Profile *p = s->profile;
+  /* A new key that a server accepted: from the same write on, this device is signed in. */
+  if (!key_zero (&identity->node_key) && !key_same (&identity->node_key, &p->secrets->node))
+    p->preferences.logged_out = false;
   p->secrets->node = identity->node_key;
   p->secrets->pending = identity->pending_key;
   p->secrets->lock = identity->lock_key;
@@ -100,10 +103,14 @@ registered (Session *s, const ControlAction *action)
   profile_set_text (&p->user_login, action->registered.login_name);
   profile_set_text (&p->user_name, action->registered.display_name);
   profile_set_text (&p->user_picture, action->registered.picture_url);
-  p->preferences.logged_out = false;
   s->logging_in = false;
   s->wanted_by_login = false;
-  session_save (s, SAVE_FACTS, 0, NULL);
+  if (p->preferences.logged_out) {
+    p->preferences.logged_out = false;
+    session_save (s, SAVE_FACTS, 0, NULL);
+  } else {
+    session_save_soon (s);
+  }
   session_changed (s, SESSION_CHANGED_STATE | SESSION_CHANGED_SELF | SESSION_CHANGED_PREFERENCES);
 }
 
@@ -136,10 +143,12 @@ netmap_arrived (Session *s, Netmap *netmap, const NetmapChanges *changes)
           || strcmp (p->tailnet, netmap_domain (netmap)) != 0)) {
     profile_set_text (&p->node_id, self->stable_id);
     profile_set_text (&p->tailnet, netmap_domain (netmap));
-    session_save (s, SAVE_FACTS, 0, NULL);
+    session_save_soon (s);
   }
-  if (changes->flags != 0 || first)
+  if ((changes->flags != 0 || first) && !s->cache_dirty) {
     s->cache_dirty = true;
+    s->cache_dirty_us = s->now_us;
+  }
   for (size_t i = 0; i < changes->n_peers; i++)
     g_array_append_val (s->changed_peers, changes->peers[i].id);
   if (changes->n_peers > 0)

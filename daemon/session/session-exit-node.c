@@ -40,6 +40,6 @@ session_resolve_exit_node (Session *s, bool anew)
   };
   if (!exit_node_resolve (prefs, s->netmap, &hints))
     return;
-  session_save (s, SAVE_FACTS, 0, NULL);
+  session_save_soon (s);
   session_changed (s, SESSION_CHANGED_PREFERENCES | SESSION_CHANGED_SELF);
 }

@@ -81,7 +81,9 @@ struct Session
   /* disk */
   GQueue saves; /* PendingSave, oldest first */
   uint32_t next_serial;
+  int64_t facts_dirty_us; /* since when the user's or the tailnet's name wait to be saved; 0: no */
   bool cache_dirty;
+  int64_t cache_dirty_us; /* since when */
   int64_t cache_saved_us; /* 0: never in this run */
 
   /* actions; texts that they borrow */
@@ -101,6 +103,8 @@ session_save (Session *s, SavePurpose purpose, uint32_t control_serial, const Pr
 void session_changed (Session *s, unsigned bits);
 /* A relay or a peer answers, or there is none to wait for. */
 bool session_is_live (const Session *s);
+/* What may be lost with a kill is saved a moment later, together with whatever comes until then. */
+void session_save_soon (Session *s);
 int64_t session_now_s (const Session *s);
 
 /* Looks at everything anew: state, pause or resume, plan. CHANGES of the netmap, or NULL. */

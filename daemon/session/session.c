@@ -106,8 +106,16 @@ session_save (Session *s, SavePurpose purpose, uint32_t control_serial, const Pr
   if (before)
     preferences_copy (&save->before, before);
   g_queue_push_tail (&s->saves, save);
+  s->facts_dirty_us = 0;
   session_push (s, SESSION_ACTION_SAVE);
   ((SessionAction *)g_queue_peek_tail (&s->actions))->serial = save->serial;
+}
+
+void
+session_save_soon (Session *s)
+{
+  if (s->facts_dirty_us == 0)
+    s->facts_dirty_us = s->now_us;
 }
 
 void
@@ -449,7 +457,7 @@ tunnel_event (Session *s, const TunnelEvent *event)
     }
     case TUNNEL_EVENT_TIMESTAMP:
       memcpy (s->profile->handshake_time, event->timestamp, sizeof s->profile->handshake_time);
-      session_save (s, SAVE_FACTS, 0, NULL);
+      session_save_soon (s);
       break;
     default:
       break;
@@ -472,7 +480,14 @@ cache_deadline (const Session *s)
 {
   if (!s->cache_dirty)
     return TIME_NEVER;
-  return s->cache_saved_us == 0 ? s->now_us : s->cache_saved_us + SESSION_CACHE_INTERVAL_US;
+  return s->cache_saved_us == 0 ? s->cache_dirty_us + SESSION_SAVE_DELAY_US
+                                : s->cache_saved_us + SESSION_CACHE_INTERVAL_US;
+}
+
+static int64_t
+facts_deadline (const Session *s)
+{
+  return s->facts_dirty_us == 0 ? TIME_NEVER : s->facts_dirty_us + SESSION_SAVE_DELAY_US;
 }
 
 static void
@@ -508,6 +523,8 @@ static void
 deactivate (Session *s)
 {
   save_cache (s);
+  if (s->facts_dirty_us != 0)
+    session_save (s, SAVE_FACTS, 0, NULL);
   s->active = false;
   s->started = false;
   s->resumed = false;
@@ -574,6 +591,8 @@ handle (Session *s, const SessionEvent *event)
     case SESSION_EVENT_TICK:
       if (cache_deadline (s) <= s->now_us)
         save_cache (s);
+      if (facts_deadline (s) <= s->now_us)
+        session_save (s, SAVE_FACTS, 0, NULL);
       session_changed (s, SESSION_CHANGED_WARNINGS);
       break;
   }
@@ -609,5 +628,6 @@ session_next_action (Session *s, SessionAction *action)
 int64_t
 session_next_deadline (const Session *s)
 {
-  return time_min (cache_deadline (s), health_next_deadline (&s->health, s->now_us));
+  return time_min (time_min (cache_deadline (s), facts_deadline (s)),
+                   health_next_deadline (&s->health, s->now_us));
 }

@@ -18,6 +18,7 @@
 
 #define SESSION_LOGIN_URL_AGE_S   (7 * 86400 - 3600) /* a sign-in page is good for so long */
 #define SESSION_CACHE_INTERVAL_US (300 * USEC_PER_SEC)
+#define SESSION_SAVE_DELAY_US     (1 * USEC_PER_SEC) /* for what a kill may lose */
 #define SESSION_RELAY_REGIONS_MAX 64
 
 typedef struct Session Session;
