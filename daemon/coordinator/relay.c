@@ -24,9 +24,8 @@
 #define DOMAIN    "relay"
 #define EVENTS    128
 #define READ_SIZE 65536
-#define SOCKET_AHEAD                                                                               \
-  (64u << 10) /* ciphertext waiting for a socket; packets wait in their queues                     \
-               */
+/* Ciphertext waiting for a socket; packets wait in their queues. */
+#define SOCKET_AHEAD    (64u << 10)
 #define RECORD_BYTES    16384
 #define LOGIN_US        (10 * USEC_PER_SEC)
 #define SWEEP_US        USEC_PER_SEC
