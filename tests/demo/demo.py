@@ -16,8 +16,9 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.join(HERE, "..", "interop"), os.path.join(HERE, "..", "natlab")]
+sys.path[:0] = [os.path.join(HERE, "..", folder) for folder in ("interop", "natlab", "ui")]
 
+from desktop import install_icons, install_schema  # noqa: E402
 from home import Home  # noqa: E402
 from natlab import Lab  # noqa: E402
 from nodes import Warren, find_program  # noqa: E402
@@ -67,8 +68,11 @@ def as_user(command, environment):
 def open_window(bus, folder):
     """Shows the window; without a screen draws it on one in memory and leaves a picture. What to say."""
     app = find_program("warren-app")
+    install_icons(os.path.join(folder, "share", "icons"))
+    install_schema(os.path.join(folder, "share"))
     environment = {"WARREN_BUS": bus, "GSETTINGS_BACKEND": "memory",
-                   "GSETTINGS_SCHEMA_DIR": os.path.join(os.environ["WARREN_BUILD"], "data")}
+                   "GSETTINGS_SCHEMA_DIR": os.path.join(folder, "share", "schemas"),
+                   "XDG_DATA_DIRS": os.path.join(folder, "share") + ":/usr/local/share:/usr/share"}
     if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         as_user([find_program("warren-tray")], environment)
         as_user([app], environment)
@@ -78,7 +82,7 @@ def open_window(bus, folder):
     subprocess.run(["xvfb-run", "-a", "-s", "-screen 0 1000x700x24", "dbus-run-session", "--", "sh", "-c", script, app,
                     picture], env={**os.environ, **environment, "GDK_BACKEND": "x11"}, timeout=60, check=False,
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return f"There is no screen here. A picture of the window: {picture}" if os.path.exists(picture) \
+    return f"There is no screen here; a picture of the window:\n\n  {picture}" if os.path.exists(picture) \
         else "There is no screen here, and no picture could be made."
 
 
@@ -105,7 +109,9 @@ def serve(say):
         window = open_window(desktop.bus, home.dir)
         warren = f"WARREN_BUS={desktop.bus} {find_program('warren')}"
         say(f"""
-Connected in {connected:.1f} s. {window} Try:
+Connected in {connected:.1f} s. {window}
+
+Try:
 
   {warren} status
   {warren} ping phone
