@@ -16,6 +16,8 @@ struct WgHostPeer
   WgHostPeer *next;
   Staged *staged[WG_HOST_STAGED_MAX]; /* oldest first */
   size_t n_staged;
+  unsigned busy; /* calls of handle_todo on the stack: an answer of the device may come back here */
+  bool idle;     /* goes when none is left */
 };
 
 struct WgHost
@@ -45,8 +47,10 @@ make_peer (WgHost *host, const NodePublic *key)
 {
   WgHostPeer *peer = find_peer (host, key);
 
-  if (peer)
+  if (peer) {
+    peer->idle = false;
     return peer;
+  }
   peer = aligned_alloc (64, (sizeof *peer + 63) / 64 * 64);
   if (!peer)
     abort ();
@@ -186,6 +190,7 @@ handle_todo (WgHost *host, WgHostPeer *peer, WgTodo todo, int64_t now_us)
 {
   bool sent = false;
 
+  peer->busy++;
   if (todo & WG_TODO_RETIRED) {
     WgSession *session;
     while ((session = wg_peer_take_retired (&peer->peer))) {
@@ -213,8 +218,10 @@ handle_todo (WgHost *host, WgHostPeer *peer, WgTodo todo, int64_t now_us)
     notify (host, WG_HOST_PATH_SUSPECT, &peer->key, NULL);
   if (todo & WG_TODO_IDLE) {
     notify (host, WG_HOST_IDLE, &peer->key, NULL);
-    remove_peer (host, peer);
+    peer->idle = true;
   }
+  if (--peer->busy == 0 && peer->idle)
+    remove_peer (host, peer);
 }
 
 void
