@@ -29,6 +29,26 @@ check_rewrite (const IpPacket *p, const uint8_t *data, size_t size)
   free (copy);
 }
 
+/* What we build ourselves for the addresses of a packet reads back as it was meant. */
+static void
+check_built (const IpPacket *p)
+{
+  static const uint8_t data[8] = "pingdata";
+  uint8_t out[TSMP_PACKET_MAX];
+  DiscoPublic key = {{1}};
+  IpPacket built;
+  TsmpMessage m;
+
+  ip_packet_parse (&built, out, tsmp_build_ping (&p->src, &p->dst, data, out));
+  tsmp_parse (&built, out, &m);
+  assert (m.type == TSMP_PING && ip_equal (&built.src, &p->src) && ip_equal (&built.dst, &p->dst));
+  ip_packet_parse (&built, out, tsmp_build_disco (&p->src, &p->dst, &key, out));
+  tsmp_parse (&built, out, &m);
+  assert (m.type == TSMP_DISCO);
+  ip_packet_parse (&built, out, ip_packet_build_echo (&p->src, &p->dst, 1, 2, 8, out));
+  ip_packet_echo_reply (&built, out);
+}
+
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
@@ -46,6 +66,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     assert (ip_packet_src (data, size, &addr) && ip_equal (&addr, &p.src));
     assert (ip_packet_dst (data, size, &addr) && ip_equal (&addr, &p.dst));
     check_rewrite (&p, data, size);
+    check_built (&p);
   }
   if (m.type == TSMP_PING) {
     size_t n = tsmp_build_pong (&p, data, 7, out);

@@ -1,4 +1,5 @@
-/* State files of any content: read or refused, and what was read survives being written again. */
+/* State files of any content: read or refused, and what was read survives being written again.
+ * Likewise the address of a coordination server, as a person types it. */
 #include "session/profile.h"
 #include "session/record.h"
 
@@ -6,9 +7,26 @@
 
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 
+static void
+check_address (const uint8_t *data, size_t size)
+{
+  g_autofree char *typed = g_strndup ((const char *)data, size);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *server = login_server_normalise (typed, &error);
+
+  if ((server != NULL) != (error == NULL))
+    __builtin_trap ();
+  if (!server)
+    return;
+  g_autofree char *again = login_server_normalise (server, NULL);
+  if (g_strcmp0 (server, again) != 0)
+    __builtin_trap ();
+}
+
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
+  check_address (data, size);
   RecordReader r;
   record_reader_init (&r, data, size, PROFILE_FORMAT);
   while (record_reader_next (&r) == RECORD_FIELD)

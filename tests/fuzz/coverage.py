@@ -1,0 +1,72 @@
+#!/usr/bin/python3
+"""Each fuzz target reaches at least nine tenths of the lines of its parser, with its seeds and 20,000 executions.
+
+    coverage.py BUILD    a build with -Dfuzzers=true, -fprofile-instr-generate and -fcoverage-mapping
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+WANTED = 90.0
+PARSERS = {
+    "derp-client": ["derp/client.c", "derp/login.c"],
+    "derp-frame": ["derp/frame.c"],
+    "disco": ["path/disco.c", "path/classify.c"],
+    "filter-rules": ["netmap/filter-rule.c"],
+    "h2": ["wire/h2.c"],
+    "http1": ["wire/http1.c"],
+    "ip-packet": ["base/ip-packet.c"],
+    "json": ["wire/json-reader.c", "wire/json-stream.c", "wire/json-utf8.c"],
+    "map": ["netmap/map-decode.c", "netmap/map-message.c"],
+    "noise-record": ["wire/noise-record.c", "wire/noise.c"],
+    "register": ["netmap/register.c"],
+    "store": ["session/record.c", "session/profile.c"],
+    "stun": ["path/stun.c"],
+    "tunnel-split": ["tunnel/split.c", "tunnel/merge.c"],
+    "wireguard-handshake": ["wireguard/handshake.c", "wireguard/cookie.c", "wireguard/device-messages.c"],
+    "wireguard-transport": ["wireguard/messages.c"],
+    "zstd-frames": ["wire/zstd-frames.c"],
+}
+
+
+def lines(build, target, folder):
+    """Percentages of covered lines by source file, after a run of TARGET."""
+    program = os.path.join(build, "tests", "fuzz", "fuzz-" + target)
+    raw, merged = (os.path.join(folder, target + end) for end in (".raw", ".profile"))
+    found = os.path.join(folder, target)
+    os.mkdir(found)
+    subprocess.run([program, "-runs=20000", "-seed=1", "-timeout=10", found, os.path.join(HERE, "corpus", target)],
+                   env={**os.environ, "LLVM_PROFILE_FILE": raw}, check=True, timeout=300,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(["llvm-profdata", "merge", "-o", merged, raw], check=True)
+    text = subprocess.run(["llvm-cov", "export", "-summary-only", "-instr-profile", merged, program],
+                          check=True, stdout=subprocess.PIPE, text=True).stdout
+    return {os.path.abspath(os.path.join(build, entry["filename"])): entry["summary"]["lines"]["percent"]
+            for entry in json.loads(text)["data"][0]["files"]}
+
+
+def main(build):
+    failed = False
+    number = 0
+    with tempfile.TemporaryDirectory(prefix="warren-coverage-") as folder:
+        print(f"1..{sum(len(files) for files in PARSERS.values())}", flush=True)
+        for target, files in PARSERS.items():
+            covered = lines(build, target, folder)
+            for file in files:
+                percent = next(p for path, p in covered.items() if path.endswith("/daemon/" + file))
+                number += 1
+                bad = percent < WANTED
+                failed |= bad
+                print(f"{'not ok' if bad else 'ok'} {number} - {target} reaches {percent:.1f} % of {file}",
+                      flush=True)
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(sys.argv[1])
