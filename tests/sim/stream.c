@@ -34,11 +34,21 @@ struct SimStreams
   GArray *open[SIM_SERVERS];
 };
 
+/* What was under way when the server forgot the stream may still wait for the node. */
+static void
+stream_free (void *data)
+{
+  Stream *stream = data;
+
+  buffer_free (&stream->held);
+  g_free (stream);
+}
+
 void
 sim_streams_init (Sim *sim)
 {
   sim->streams = g_new0 (struct SimStreams, 1);
-  sim->streams->all = g_ptr_array_new_with_free_func (g_free);
+  sim->streams->all = g_ptr_array_new_with_free_func (stream_free);
   for (unsigned i = 0; i < SIM_SERVERS; i++)
     sim->streams->open[i] = g_array_new (FALSE, FALSE, sizeof (uint32_t));
 }
