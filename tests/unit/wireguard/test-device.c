@@ -9,6 +9,13 @@
 
 #define SEC USEC_PER_SEC
 
+/* Sanitizers keep copies of freed memory. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define KEEPS_FREED_MEMORY true
+#else
+#define KEEPS_FREED_MEMORY false
+#endif
+
 static WgPair *
 new_pair (void)
 {
@@ -420,10 +427,6 @@ use_other_keys (void)
 static void
 test_keys_are_wiped (void)
 {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  g_test_skip ("a sanitizer keeps copies of freed memory");
-  return;
-#endif
   for (int way = 0; way < 3; way++) {
     WgPair *pair = new_pair ();
     uint8_t inverted[2][32];
@@ -541,7 +544,8 @@ main (int argc, char **argv)
   TEST ("forged-answer-spoils-nothing", test_forged_answer);
   TEST ("source-of-an-authentic-message-is-reported", test_source_is_reported);
   TEST ("new-private-key-erases-everything", test_new_private_key);
-  TEST ("erased-keys-are-nowhere-in-memory", test_keys_are_wiped);
+  if (!KEEPS_FREED_MEMORY)
+    TEST ("erased-keys-are-nowhere-in-memory", test_keys_are_wiped);
   TEST ("many-known-peers-cost-nothing", test_many_peers);
   TEST ("peers-spread-over-workers", test_workers);
 #undef TEST
