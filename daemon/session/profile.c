@@ -389,6 +389,18 @@ host_is_plausible (const char *host)
   for (const char *c = host; *c; c++)
     if ((unsigned char)*c <= ' ' || *c == 0x7f || strchr ("/?#@\\\"'<>%", *c))
       return false;
+  return !strchr (host, ':') || g_hostname_is_ip_address (host);
+}
+
+/* The path becomes part of the head of a request. GLib's parser lets one begin with a semicolon. */
+static bool
+path_is_plausible (const char *path)
+{
+  if (*path && *path != '/')
+    return false;
+  for (const char *c = path; *c; c++)
+    if ((unsigned char)*c <= ' ' || *c == 0x7f)
+      return false;
   return true;
 }
 
@@ -403,9 +415,10 @@ login_server_normalise (const char *url, GError **error)
   g_autofree char *scheme = NULL, *user = NULL, *host = NULL, *path = NULL, *query = NULL,
                   *fragment = NULL;
   int port = -1;
-  if (!g_uri_split (full, G_URI_FLAGS_PARSE_RELAXED, &scheme, &user, &host, &port, &path, &query,
-                    &fragment, NULL)
-      || !scheme || !host_is_plausible (host) || user || query || fragment
+  if (!g_uri_split (full, G_URI_FLAGS_PARSE_RELAXED | G_URI_FLAGS_ENCODED_PATH, &scheme, &user,
+                    &host, &port, &path, &query, &fragment, NULL)
+      || !scheme || !host_is_plausible (host) || !path_is_plausible (path) || user || query
+      || fragment
       || (g_ascii_strcasecmp (scheme, "https") != 0 && g_ascii_strcasecmp (scheme, "http") != 0)) {
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
                  "“%s” is not the address of a coordination server", text);

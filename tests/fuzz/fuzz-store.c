@@ -16,6 +16,9 @@ check_address (const uint8_t *data, size_t size)
 
   if ((server != NULL) != (error == NULL))
     __builtin_trap ();
+  g_autofree char *again = server ? login_server_normalise (server, NULL) : NULL;
+  if (g_strcmp0 (server, again) != 0)
+    __builtin_trap ();
 }
 
 int

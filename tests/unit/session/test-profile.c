@@ -172,7 +172,8 @@ test_server_urls (void)
   static const char *const bad[] = {
       "file:///etc/passwd",    "https://",      "https://user@host", "ftp://x",
       "https://a b",           "https://x?y=z", "https://x#f",       "https://x:99999",
-      "javascript://alert(1)", "http://a\\b",
+      "javascript://alert(1)", "http://a\\b",   "https://x;y",       "https://a%3Ab",
+      "https://x/a b",         "https://x%0a/",
   };
   for (size_t i = 0; i < G_N_ELEMENTS (bad); i++) {
     g_autoptr (GError) error = NULL;
