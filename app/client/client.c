@@ -31,6 +31,7 @@ struct _WarrenClient
 
   WarrenDeviceList *devices;
   WarrenDeviceFeed *feed;
+  WarrenNetwork *network;
 
   WarrenUiState *shown;
   gboolean present; /* the manager is there */
@@ -314,6 +315,7 @@ on_manager_ready (GObject *source, GAsyncResult *result, gpointer user_data)
     return;
   }
   self->manager = manager;
+  warren_network_set_manager (self->network, manager);
   g_ptr_array_set_size (self->sessions, 0);
   /* After: the generated proxy drops its copies of arrays in the handler of its own. */
   g_signal_connect_object (manager, "g-properties-changed", G_CALLBACK (on_manager_properties),
@@ -334,6 +336,7 @@ forget_daemon (WarrenClient *self)
   self->stale = FALSE;
   set_active (self, NULL);
   g_ptr_array_set_size (self->sessions, 0);
+  warren_network_set_manager (self->network, NULL);
   g_clear_object (&self->manager);
   g_hash_table_remove_all (self->permissions);
 }
@@ -460,6 +463,7 @@ warren_client_finalize (GObject *object)
 
   g_clear_object (&self->cancellable);
   g_clear_object (&self->devices);
+  g_clear_object (&self->network);
   g_clear_pointer (&self->permissions, g_hash_table_unref);
   g_clear_pointer (&self->shown, warren_ui_state_free);
   g_clear_pointer (&self->address, g_free);
@@ -500,6 +504,7 @@ warren_client_init (WarrenClient *self)
   self->loading = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   self->permissions = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   self->devices = warren_device_list_new ();
+  self->network = warren_network_new ();
   warren_error_quark (); /* registers the names of the errors */
 }
 
@@ -569,6 +574,12 @@ WarrenDeviceList *
 warren_client_get_devices (WarrenClient *self)
 {
   return self->devices;
+}
+
+WarrenNetwork *
+warren_client_get_network (WarrenClient *self)
+{
+  return self->network;
 }
 
 const char *

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "client/device-list.h"
+#include "client/network.h"
 #include "client/session.h"
 #include "client/ui-state.h"
 
@@ -39,6 +40,7 @@ WarrenBusManager *warren_client_get_manager (WarrenClient *client);   /* NULL wi
 WarrenSession *warren_client_get_session (WarrenClient *client);      /* the active one, or NULL */
 GPtrArray *warren_client_get_sessions (WarrenClient *client);         /* of WarrenSession */
 WarrenDeviceList *warren_client_get_devices (WarrenClient *client);
+WarrenNetwork *warren_client_get_network (WarrenClient *client); /* never NULL */
 
 /* "yes", "auth" (asks for a password) or "no" for an action suffix such as "connect". */
 const char *warren_client_get_permission (WarrenClient *client, const char *action);

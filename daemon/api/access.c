@@ -8,6 +8,7 @@ static const AccessRow table[] = {
     {"Manager", "CreateSession", "profile", true},
     {"Manager", "ActivateSession", "profile", true},
     {"Manager", "RemoveSession", "profile", true},
+    {"Manager", "CreateNetwork", "serve", false},
     {"Session", "Connect", "connect", true},
     {"Session", "Disconnect", "connect", true},
     {"Session", "Login", "profile", true},
@@ -23,6 +24,16 @@ static const AccessRow table[] = {
     {"Diagnostics", "NetCheck", "status", false},
     {"Diagnostics", "GetStatus", "status", false},
     {"Diagnostics", "WhoIs", "status", false},
+    {"Network", "Start", "serve", false},
+    {"Network", "Stop", "serve", false},
+    {"Network", "CreateKey", "serve", false},
+    {"Network", "ListNodes", "serve", false},
+    {"Network", "Approve", "serve", false},
+    {"Network", "Remove", "serve", false},
+    {"Network", "Rename", "serve", false},
+    {"Network", "Delete", "serve", false},
+    {"Network", "RunCommand", "serve", false},
+    {"Network", "Backup", "serve", false},
 };
 
 static const char *const actions[]

@@ -75,6 +75,8 @@ class Generator:
 def methods():
     for interface in ElementTree.parse(harness.XML).getroot().iter("interface"):
         for method in interface.iter("method"):
+            if interface.get("name") == f"{PREFIX}.Network":
+                continue  # only clients know it yet
             kinds = [a.get("type") for a in method.iter("arg") if a.get("direction") == "in"]
             yield interface.get("name").removeprefix(PREFIX + "."), method.get("name"), kinds
 

@@ -42,6 +42,8 @@ def methods():
     found = []
     for interface in ElementTree.parse(harness.XML).getroot().iter("interface"):
         for method in interface.iter("method"):
+            if interface.get("name") == f"{PREFIX}.Network" or method.get("name") == "CreateNetwork":
+                continue  # only clients know them yet
             actions = [a.get("value") for a in method.iter("annotation") if a.get("name") == f"{PREFIX}.Action"]
             found.append((interface.get("name").removeprefix(PREFIX + "."), method.get("name"), "".join(actions)))
     return found
