@@ -80,3 +80,26 @@ path_set_peers (Path *path, const PathEvent *event)
   if (first && path->peers.count > 0)
     discovery_request (path, false);
 }
+
+static bool
+may_be_at (const PeerRecord *record, const IpPort *at)
+{
+  if (record->path && candidates_find (&record->path->candidates, at))
+    return true;
+  for (size_t i = 0; i < record->n_endpoints; i++)
+    if (ip_port_equal (&record->endpoints[i], at))
+      return true;
+  return false;
+}
+
+size_t
+path_peers_at (const Path *path, const IpPort *at, NodePublic *out, size_t max)
+{
+  size_t n = 0;
+
+  for (PeerRecord *r = peer_table_next (&path->peers, NULL); r && n < max;
+       r = peer_table_next (&path->peers, r))
+    if (may_be_at (r, at))
+      out[n++] = r->key;
+  return n;
+}

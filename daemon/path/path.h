@@ -361,6 +361,10 @@ void path_free (Path *path);
 /* Where packets for PEER go now, also for a peer that was idle; false: peer unknown or expired. */
 bool path_destination (const Path *path, const NodePublic *peer, PathDestination *out);
 
+/* The peers that may be at this address, at most MAX of them into OUT; returns how many. Looks at
+ * every peer: not for each packet. */
+size_t path_peers_at (const Path *path, const IpPort *at, NodePublic *out, size_t max);
+
 /* Why a peer has no direct path. */
 typedef enum
 {

@@ -18,7 +18,7 @@ struct Engine
   LocalFacts *facts;
   MachinePrivate *machine_key; /* secret_new */
   char *machine_key_problem;   /* why it cannot be used, or NULL */
-  DiscoPrivate *disco_key;     /* secret_new; of this run */
+  DiscoPrivate *disco_key;     /* secret_new */
   GPtrArray *sessions;
   Session *active;
   Session *leaving; /* is removed once it is signed out; NULL: none */

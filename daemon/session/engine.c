@@ -410,7 +410,7 @@ engine_new (const EngineOptions *options, GError **error)
   e->requests = g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL, g_free);
   e->timer = boot_timer_new (timer_fired, e);
   e->disco_key = secret_new (sizeof *e->disco_key);
-  key_generate (random_system (), e->disco_key->bytes);
+  store_disco_key (store, random_system (), e->disco_key);
   e->machine_key = secret_new (sizeof *e->machine_key);
   g_autoptr (GError) local = NULL;
   if (!store_machine_key (store, random_system (), e->machine_key, &local)) {

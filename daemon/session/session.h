@@ -59,7 +59,7 @@ typedef struct
     struct
     {
       Netmap *netmap;                  /* from disk, or NULL */
-      DiscoPublic disco_key;           /* of this run of the daemon */
+      DiscoPublic disco_key;           /* ours */
       const char *machine_key_problem; /* why no identity can be used, or NULL */
     } activate;
     struct

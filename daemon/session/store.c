@@ -10,9 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LOG_DOMAIN         "session"
-#define MACHINE_KEY_FORMAT 1
-#define ACTIVE_FORMAT      1
+#define LOG_DOMAIN      "session"
+#define KEY_FILE_FORMAT 1
+#define ACTIVE_FORMAT   1
 
 struct Store
 {
@@ -126,58 +126,83 @@ read_secret_file (const char *path, size_t *size, bool *missing, GError **error)
   return data;
 }
 
+/* A key in a file of its own: NAME is the file and the field. */
 static bool
-save_machine_key (Store *store, const MachinePrivate *key, GError **error)
+save_key (Store *store, const char *name, const uint8_t key[KEY_SIZE], GError **error)
 {
   uint8_t *data = secret_new (KEY_TEXT_MAX + 64);
   ByteWriter w = byte_writer (data, KEY_TEXT_MAX + 64);
   char text[KEY_TEXT_MAX];
   key_format (KEY_PRIVATE, key, text);
-  record_begin (&w, MACHINE_KEY_FORMAT);
-  record_field (&w, "machine-key", text);
+  record_begin (&w, KEY_FILE_FORMAT);
+  record_field (&w, name, text);
   record_end (&w);
   sodium_memzero (text, sizeof text);
-  bool saved = replace_file (store, store->directory, "machine-key", data, w.pos, error);
+  bool saved = replace_file (store, store->directory, name, data, w.pos, error);
   secret_free (data);
   return saved;
 }
 
 static bool
-parse_machine_key (const uint8_t *data, size_t size, MachinePrivate *out)
+parse_key (const char *name, const uint8_t *data, size_t size, uint8_t out[KEY_SIZE])
 {
   bool found = false;
   RecordReader *r = secret_new (sizeof *r);
-  record_reader_init (r, data, size, MACHINE_KEY_FORMAT);
+  record_reader_init (r, data, size, KEY_FILE_FORMAT);
   RecordResult step;
   while ((step = record_reader_next (r)) == RECORD_FIELD)
-    if (strcmp (r->name, "machine-key") == 0)
+    if (strcmp (r->name, name) == 0)
       found = key_parse (KEY_PRIVATE, r->value, r->value_length, out);
   secret_free (r);
-  return step == RECORD_END && found && !key_zero (out);
+  return step == RECORD_END && found && !key_is_zero (out, KEY_SIZE);
+}
+
+/* *MISSING: there is no such file, and so no error. */
+static bool
+load_key (Store *store, const char *name, uint8_t out[KEY_SIZE], bool *missing, GError **error)
+{
+  g_autofree char *path = g_build_filename (store->directory, name, NULL);
+  g_autoptr (GError) local = NULL;
+  size_t size = 0;
+  uint8_t *data = read_secret_file (path, &size, missing, &local);
+  if (!data) {
+    if (!*missing)
+      g_propagate_error (error, g_steal_pointer (&local));
+    return false;
+  }
+  bool parsed = parse_key (name, data, size, out);
+  secret_free (data);
+  if (!parsed)
+    g_set_error (error, STORE_ERROR, STORE_ERROR_UNREADABLE,
+                 "“%s” is damaged or was written by another version", path);
+  return parsed;
 }
 
 bool
 store_machine_key (Store *store, Random *random, MachinePrivate *out, GError **error)
 {
-  g_autofree char *path = g_build_filename (store->directory, "machine-key", NULL);
-  g_autoptr (GError) local = NULL;
-  size_t size = 0;
   bool missing = false;
-  uint8_t *data = read_secret_file (path, &size, &missing, &local);
-  if (data) {
-    bool parsed = parse_machine_key (data, size, out);
-    secret_free (data);
-    if (!parsed)
-      g_set_error (error, STORE_ERROR, STORE_ERROR_UNREADABLE,
-                   "“%s” is damaged or was written by another version", path);
-    return parsed;
-  }
-  if (!missing) {
-    g_propagate_error (error, g_steal_pointer (&local));
+  if (load_key (store, "machine-key", out->bytes, &missing, error))
+    return true;
+  if (!missing)
     return false;
-  }
   key_generate (random, out->bytes);
-  return save_machine_key (store, out, error);
+  return save_key (store, "machine-key", out->bytes, error);
+}
+
+void
+store_disco_key (Store *store, Random *random, DiscoPrivate *out)
+{
+  bool missing = false;
+  g_autoptr (GError) error = NULL;
+  if (load_key (store, "disco-key", out->bytes, &missing, &error))
+    return;
+  if (!missing)
+    log_warning (LOG_DOMAIN, "%s", error->message);
+  g_clear_error (&error);
+  key_generate (random, out->bytes);
+  if (!save_key (store, "disco-key", out->bytes, &error))
+    log_warning (LOG_DOMAIN, "%s", error->message);
 }
 
 static void

@@ -1,6 +1,7 @@
 /* The state directory (DESIGN, "State on disk"): identity that must never be lost, cache that may.
  *
  *     machine-key            one per installation
+ *     disco-key              one per installation; may be lost
  *     active                 id of the profile that owns the tunnel
  *     profiles/<id>/identity keys, preferences, user
  *     profiles/<id>/netmap   last network map
@@ -42,6 +43,12 @@ void store_close (Store *store);
 /* The installation's machine key, made and saved the first time. False with an error when it cannot
  * be read or saved: then no profile may be used. */
 bool store_machine_key (Store *store, Random *random, MachinePrivate *out, GError **error);
+
+/* The installation's disco key: the one of the last run, so that peers who cannot hear of another
+ * one while the control server is away still find us (spec/path-finding.md §1 has one for each
+ * run). It is cache: one that cannot be read is replaced, one that cannot be saved holds for this
+ * run. */
+void store_disco_key (Store *store, Random *random, DiscoPrivate *out);
 
 /* Every profile on disk, in the order of creation; unusable ones go to REFUSALS (StoreRefusal). */
 GPtrArray *store_load_profiles (Store *store, GPtrArray **refusals);

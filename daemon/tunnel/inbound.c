@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define REJECTS_MAX      10 /* TSMP rejects to one peer in a second */
+#define STRANGER_GAP_US  (50 * USEC_PER_MSEC)
 #define ICMP4_ECHO_REPLY 0
 #define ICMP6_ECHO_REPLY 129
 
@@ -343,6 +344,20 @@ refuse (Worker *w, WgReceiveCheck check)
   drop_in (w, check == WG_RECEIVE_REPLAY ? TUNNEL_DROP_REPLAY : TUNNEL_DROP_OLD_SESSION);
 }
 
+/* Data for a session that this run never had. */
+static void
+refuse_stranger (Worker *w, const IpPort *from)
+{
+  Report report = {.type = REPORT_STRANGER, .address = *from};
+
+  drop_in (w, TUNNEL_DROP_INDEX);
+  if (from->addr.family == 0 || w->now_us - w->stranger_us < STRANGER_GAP_US)
+    return;
+  w->stranger_us = w->now_us;
+  if (worker_report_packet (w, &report, NULL, 0))
+    bell_ring (&w->shared->net_bell);
+}
+
 /* Adds a data message to the group of its session. */
 static void
 handle_data (Worker *w, Group *group, uint8_t *data, size_t size, const IpPort *from)
@@ -360,7 +375,7 @@ handle_data (Worker *w, Group *group, uint8_t *data, size_t size, const IpPort *
     unsigned owner = wg_index_worker (index);
 
     if (owner == w->number || owner >= w->shared->n_workers)
-      drop_in (w, TUNNEL_DROP_INDEX);
+      refuse_stranger (w, from);
     else if (!worker_hand_over (w, owner, &handover, data, size))
       drop_in (w, TUNNEL_DROP_RING);
     return;

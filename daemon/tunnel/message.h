@@ -38,6 +38,7 @@ typedef struct
 typedef enum
 {
   REPORT_DATAGRAM, /* disco, STUN or handshake from a UDP socket; bytes follow */
+  REPORT_STRANGER, /* data for a session that nobody knows came from a UDP socket */
   REPORT_RELAY,    /* a message for a relay; bytes follow */
   REPORT_WANT_HANDSHAKE,
   REPORT_CONFIRMED, /* index */
@@ -62,7 +63,7 @@ typedef struct
   LivePeer *peer; /* valid until its owner has answered FORGET */
   union
   {
-    IpPort address;     /* DATAGRAM, RECEIVED (family 0: by relay), SEND_ERROR */
+    IpPort address;     /* DATAGRAM, STRANGER, RECEIVED (family 0: by relay), SEND_ERROR */
     uint16_t region;    /* RELAY */
     uint32_t index;     /* CONFIRMED */
     WgSession *session; /* RETIRED */

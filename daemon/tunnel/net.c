@@ -102,6 +102,9 @@ handle_packet_report (Net *net, const Report *report, const uint8_t *data)
     case REPORT_DATAGRAM:
       handle_datagram (net, report, data);
       break;
+    case REPORT_STRANGER:
+      net_heal_address (net, &report->address);
+      break;
     case REPORT_RELAY:
       handle_relay (net, report, data);
       break;
@@ -474,7 +477,7 @@ net_init (Net *net, Shared *shared, const TunnelOptions *options, Random *random
   net->wanted_port = options->port;
   memcpy (net->timestamp, options->last_timestamp, sizeof net->timestamp);
   net->timer_us = TIME_NEVER;
-  net->now_us = clock_now_us ();
+  net->now_us = net->started_us = clock_now_us ();
   net->epoll = epoll_create1 (EPOLL_CLOEXEC);
   net->timer = timerfd_create (CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
   if (net->epoll < 0 || net->timer < 0 || !bell_init (&net->main_bell)

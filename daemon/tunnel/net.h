@@ -45,6 +45,7 @@ typedef struct
   int timer;
   int64_t timer_us;
   int64_t now_us;
+  int64_t started_us;
   bool stop;
 
   NodePrivate *node_key; /* in secret memory; zero: none */
@@ -139,6 +140,10 @@ Relay *net_relay_find (Net *net, uint32_t connection);
 /* Queues a packet for a region's connection; false when there is none. */
 bool
 net_relay_send (Net *net, uint16_t region, const NodePublic *peer, const void *data, size_t size);
+
+/* heal.c: data came for a session that we do not know, from this peer or this address */
+void net_heal_peer (Net *net, const NodePublic *key);
+void net_heal_address (Net *net, const IpPort *from);
 
 /* pings.c */
 void net_ping (Net *net, const Command *command);

@@ -73,7 +73,9 @@ handle_packet (Net *net, const Relay *r, const DerpClientAction *action)
     Order order = {.type = ORDER_DATAGRAM, .size = (uint32_t)size};
     unsigned worker = wg_index_worker (load_le32 (data + 4));
 
-    if (worker < net->shared->n_workers)
+    if (net->device == NULL || !wg_device_has_index (net->device, load_le32 (data + 4)))
+      net_heal_peer (net, &action->packet.source);
+    else if (worker < net->shared->n_workers)
       net_order_packet (net, worker, &order, data, size);
   } else {
     WgEvent message = {.type = WG_EVENT_DATAGRAM};

@@ -28,7 +28,7 @@ typedef struct
   bool udp_gso;
   uint16_t port;           /* UDP port wanted, 0: any */
   bool (*mark) (int fd);   /* host/socket_mark, for every socket; NULL in tests */
-  DiscoPrivate disco_key;  /* fresh for each run of the daemon */
+  DiscoPrivate disco_key;  /* ours */
   const char *ca_file;     /* trust roots for relays, NULL: the system's; borrowed for tunnel_new */
   const char *client_name; /* "Warren" of the User-Agent to relays; borrowed for tunnel_new */
   uint8_t last_timestamp[12]; /* WireGuard TAI64N floor from disk, zero: none */

@@ -105,7 +105,8 @@ struct Worker
   WgPeerContext context;
   StageTotal staged;
   uint64_t staged_drops_seen;
-  FlowTable *flows; /* replies that may come in, from normal peers */
+  int64_t stranger_us; /* when net was told of data for an unknown session */
+  FlowTable *flows;    /* replies that may come in, from normal peers */
   FlowTable *jailed_flows;
 
   Sealer *sealer;

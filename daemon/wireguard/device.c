@@ -343,6 +343,12 @@ wg_device_input (WgDevice *device, const WgEvent *event, int64_t now_us)
   expire_timers (device, now_us);
 }
 
+bool
+wg_device_has_index (const WgDevice *device, uint32_t index)
+{
+  return wg_device_by_index (device, index) != NULL;
+}
+
 int64_t
 wg_device_next_deadline (WgDevice *device)
 {

@@ -171,6 +171,9 @@ void wg_action_clear (WgAction *action);
 /* When the device wants a WG_EVENT_TICK; TIME_NEVER when it waits for nothing. */
 int64_t wg_device_next_deadline (WgDevice *device);
 
+/* False: no session and no handshake of ours has this index. */
+bool wg_device_has_index (const WgDevice *device, uint32_t index);
+
 /* The worker that owns a peer: the same for every module. */
 unsigned wg_peer_worker (const NodePublic *key, unsigned n_workers);
 

@@ -289,6 +289,30 @@ test_machine_key (void)
 }
 
 static void
+test_disco_key (void)
+{
+  char *dir = fresh_directory ();
+  FaultyFiles files = faulty (-1, 0);
+  Store *store = store_open (dir, &files.base, NULL);
+  g_autofree char *path = g_build_filename (dir, "disco-key", NULL);
+  DiscoPrivate one, two, three;
+  files.left = 0;
+  store_disco_key (store, random_system (), &one); /* cannot be kept */
+  files.left = -1;
+  store_disco_key (store, random_system (), &two);
+  g_assert_false (key_same (&one, &two));
+  store_disco_key (store, random_system (), &three);
+  g_assert_true (key_same (&two, &three));
+  g_assert_true (g_file_set_contents (path, "format 1\ndisco-key\n", -1, NULL));
+  store_disco_key (store, random_system (), &one);
+  store_disco_key (store, random_system (), &two);
+  g_assert_false (key_same (&one, &three));
+  g_assert_true (key_same (&one, &two));
+  store_close (store);
+  remove_tree (dir);
+}
+
+static void
 test_full_disk (void)
 {
   for (int step = 1; step <= 3; step++) {
@@ -355,6 +379,8 @@ main (int argc, char **argv)
   g_test_add_func ("/session/store/a-kill-while-removing-leaves-whole-or-nothing",
                    test_kill_while_removing);
   g_test_add_func ("/session/store/the-machine-key-never-changes-once-given", test_machine_key);
+  g_test_add_func ("/session/store/the-disco-key-is-that-of-the-last-run-if-there-is-one",
+                   test_disco_key);
   g_test_add_func ("/session/store/a-full-disk-is-reported-and-loses-nothing", test_full_disk);
   g_test_add_func ("/session/store/an-unusable-file-is-kept-named-and-refused",
                    test_refuses_and_keeps);

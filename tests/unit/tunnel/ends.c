@@ -47,10 +47,10 @@ end_take_events (End *end)
   }
 }
 
-void
-end_start (End *end, int number, unsigned queues, bool vnet)
+static void
+start (End *end, int number, unsigned queues, bool vnet, uint16_t port)
 {
-  TunnelOptions options = {.vnet_header = vnet, .udp_gso = vnet, .n_tun_fds = queues};
+  TunnelOptions options = {.vnet_header = vnet, .udp_gso = vnet, .n_tun_fds = queues, .port = port};
   uint8_t address6[16] = {0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0};
   TunnelLink link = {.up = true, .have4 = true};
 
@@ -85,6 +85,21 @@ end_start (End *end, int number, unsigned queues, bool vnet)
     end_take_events (end);
     usleep (WAIT_STEP_US);
   }
+}
+
+void
+end_start (End *end, int number, unsigned queues, bool vnet)
+{
+  start (end, number, queues, vnet, 0);
+}
+
+void
+end_restart (End *end, int number)
+{
+  End old = *end;
+
+  end_stop (&old);
+  start (end, number, old.n_queues, old.vnet, old.port);
 }
 
 void

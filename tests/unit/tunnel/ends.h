@@ -34,6 +34,9 @@ typedef struct
 void end_start (End *end, int number, unsigned queues, bool vnet);
 void end_stop (End *end);
 
+/* As after a kill: the same keys and the same port, and nothing else. */
+void end_restart (End *end, int number);
+
 /* A filter that lets everything in, or nothing but replies. */
 Filter *end_filter (bool shields_up);
 

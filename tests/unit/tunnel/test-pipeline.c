@@ -126,6 +126,27 @@ test_first_packet (void)
   tear_down ();
 }
 
+/* A asks for nothing new: it still has a session. */
+static void
+test_restart (void)
+{
+  uint8_t packet[2048];
+  size_t size = 0;
+
+  set_up ();
+  send_udp (&a, &a.address4, &b.address4, 1, 2);
+  expect (&b, &a.address4, &b.address4);
+  end_restart (&b, 1);
+  g_assert_true (ends_connect (&b, &a));
+  for (int i = 0; i < 20 && size == 0; i++) {
+    send_udp (&a, &a.address4, &b.address4, 1, 2);
+    size = end_read (&b, packet, 100);
+  }
+  g_assert_cmpuint (size, >, 0);
+  g_assert_true (packet_intact (packet, size));
+  tear_down ();
+}
+
 static void
 test_source (void)
 {
@@ -590,6 +611,8 @@ main (int argc, char **argv)
   if (sodium_init () < 0)
     return 1;
   log_set_level (LOG_LEVEL_ERROR);
+  g_test_add_func ("/tunnel/pipeline/a-peer-that-did-not-notice-our-restart-is-heard-at-once",
+                   test_restart);
   g_test_add_func ("/tunnel/pipeline/the-first-packet-waits-for-its-session", test_first_packet);
   g_test_add_func ("/tunnel/pipeline/drops-what-is-not-from-the-peers-addresses", test_source);
   g_test_add_func ("/tunnel/pipeline/tsmp-stays-inside", test_tsmp);
