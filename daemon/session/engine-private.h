@@ -8,6 +8,7 @@
 #include "host/resolver.h"
 #include "session/boot-timer.h"
 #include "session/engine.h"
+#include "session/farewell.h"
 
 struct Engine
 {
@@ -23,6 +24,7 @@ struct Engine
   Session *active;
   Session *leaving; /* is removed once it is signed out; NULL: none */
   guint leave_source;
+  GPtrArray *farewells; /* Farewell: of profiles that are gone from the list already */
   guint twin_source;
   EngineListener listener;
   void *listener_data;

@@ -71,6 +71,24 @@ load_netmap (Engine *e, const char *id)
 }
 
 static void
+farewell_over (Farewell *farewell, void *user_data)
+{
+  Engine *e = user_data;
+  g_ptr_array_remove_fast (e->farewells, farewell);
+}
+
+/* Signs out, as far as the server can be reached, a profile that has no control session. */
+static void
+say_farewell (Engine *e, Session *s)
+{
+  if (!e->resolver || !e->network_up || session_is_refused (s) || e->machine_key_problem)
+    return;
+  Farewell *f = farewell_new (s, e->machine_key, e->facts, e->resolver, farewell_over, e);
+  if (f)
+    g_ptr_array_add (e->farewells, f);
+}
+
+static void
 remove_profile (Engine *e, Session *s)
 {
   g_autoptr (GError) error = NULL;
@@ -364,6 +382,7 @@ engine_remove_session (Engine *e, Session *s, GError **error)
     return false;
   }
   if (e->active != s) {
+    say_farewell (e, s);
     remove_profile (e, s);
     return true;
   }
@@ -407,6 +426,7 @@ engine_new (const EngineOptions *options, GError **error)
   e->facts = local_facts_new ();
   e->retry_at_us = TIME_NEVER;
   e->sessions = g_ptr_array_new_with_free_func ((GDestroyNotify)session_free);
+  e->farewells = g_ptr_array_new_with_free_func ((GDestroyNotify)farewell_free);
   e->requests = g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL, g_free);
   e->timer = boot_timer_new (timer_fired, e);
   e->disco_key = secret_new (sizeof *e->disco_key);
@@ -498,6 +518,7 @@ engine_stop (Engine *e)
 {
   put_away (e);
   engine_close_tunnel (e);
+  g_ptr_array_set_size (e->farewells, 0); /* they use the resolver */
   g_clear_pointer (&e->monitor, link_monitor_free);
   g_clear_pointer (&e->resolver, resolver_free);
 }
@@ -512,6 +533,7 @@ engine_free (Engine *e)
   g_ptr_array_unref (e->sessions);
   g_clear_handle_id (&e->leave_source, g_source_remove);
   g_clear_handle_id (&e->twin_source, g_source_remove);
+  g_ptr_array_unref (e->farewells);
   g_hash_table_unref (e->requests);
   boot_timer_free (e->timer);
   store_close (e->store);

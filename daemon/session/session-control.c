@@ -8,6 +8,21 @@
 #define LOG_DOMAIN "session"
 
 void
+session_identity (const Session *s, ControlIdentity *out)
+{
+  const Profile *p = s->profile;
+  *out = (ControlIdentity){.node_key = p->secrets->node,
+                           .old_node_key = p->old_node_key,
+                           .pending_key = p->secrets->pending,
+                           .pending_url = g_strdup (p->pending_url),
+                           .lock_key = p->secrets->lock,
+                           .server_key = p->server_key,
+                           .server_key_seen = wall_time_unset ()};
+  if (p->server_key_since_s != 0)
+    out->server_key_seen = (WallTime){.seconds = p->server_key_since_s};
+}
+
+void
 session_start_control (Session *s, Netmap *cached)
 {
   Profile *p = s->profile;
@@ -19,20 +34,11 @@ session_start_control (Session *s, Netmap *cached)
     s->netmap = netmap_ref (cached);
     session_changed (s, SESSION_CHANGED_SELF | SESSION_CHANGED_PEERS);
   }
-  ControlIdentity *identity = &s->identity;
-  identity->node_key = p->secrets->node;
-  identity->old_node_key = p->old_node_key;
-  identity->pending_key = p->secrets->pending;
-  identity->pending_url = g_strdup (p->pending_url);
-  identity->lock_key = p->secrets->lock;
-  identity->server_key = p->server_key;
-  identity->server_key_seen = wall_time_unset ();
-  if (p->server_key_since_s != 0)
-    identity->server_key_seen = (WallTime){.seconds = p->server_key_since_s};
+  session_identity (s, &s->identity);
   s->control_state = CONTROL_OFF;
   s->must_sign_in = false;
   ControlEvent *event = session_push_control (s, CONTROL_EVENT_START);
-  event->start.identity = identity;
+  event->start.identity = &s->identity;
   event->start.netmap = s->netmap;
   s->started = true;
   s->resumed = false;

@@ -341,7 +341,8 @@ static void
 cancel_login (Session *s)
 {
   s->logging_in = false;
-  if (s->wanted_by_login)
+  /* Without a key nobody wanted more than this login. */
+  if (s->wanted_by_login || !profile_has_key (s->profile))
     wish (s, false);
   s->wanted_by_login = false;
   session_push_control (s, CONTROL_EVENT_CANCEL_LOGIN);

@@ -134,6 +134,9 @@ int64_t session_next_deadline (const Session *session);
 void session_free (Session *session);
 
 const Profile *session_profile (const Session *session);
+
+/* What a control session starts with; wipe it with control_identity_clear. */
+void session_identity (const Session *session, ControlIdentity *out);
 bool session_is_active (const Session *session);
 bool session_is_refused (const Session *session);
 SessionState session_state (const Session *session);

@@ -18,6 +18,7 @@ from lab import LabError, run, skip_all, tail, wait_for
 
 NOBODY = "65534"
 TUN = "/dev/net/tun"
+MANAGER = "/org/warrenvpn/Daemon1/Manager"
 
 
 class Node:
@@ -317,12 +318,21 @@ class Warren(Node):
         return {path: {interface: {name: value["data"] for name, value in properties.items()}
                        for interface, properties in interfaces.items()} for path, interfaces in objects.items()}
 
+    def bus_call(self, path, interface, method, *arguments):
+        """Calls a method of the daemon, arguments as busctl takes them; the answer's values."""
+        done = run(["busctl", f"--address={self.bus}", "--json=short", "call", "org.warrenvpn.Daemon1",
+                    path, f"org.warrenvpn.Daemon1.{interface}", method, *arguments])
+        return json.loads(done)["data"] if done.strip() else []
+
+    def active_session(self):
+        """The object path of the active session."""
+        return self.bus_objects()[MANAGER]["org.warrenvpn.Daemon1.Manager"]["ActiveSession"]
+
     def session(self):
         """The properties of the active session."""
         objects = self.bus_objects()
-        manager = next(o["org.warrenvpn.Daemon1.Manager"] for o in objects.values()
-                       if "org.warrenvpn.Daemon1.Manager" in o)
-        return objects.get(manager["ActiveSession"], {}).get("org.warrenvpn.Daemon1.Session", {})
+        active = objects[MANAGER]["org.warrenvpn.Daemon1.Manager"]["ActiveSession"]
+        return objects.get(active, {}).get("org.warrenvpn.Daemon1.Session", {})
 
     def problem(self):
         """The code of the session's problem, "" for none."""

@@ -2,6 +2,7 @@
 """Joining and leaving: links, keys, approval, rotation, removal, expiry, logout, and what servers say."""
 
 from lab import wait_for
+from nodes import MANAGER
 from scenario import run_pairs
 
 # Texts of servers that mean "no", and the problem that Warren must name.
@@ -113,6 +114,15 @@ def scenario(s):
         a.wait_state("NeedsLogin")
         wait_for(lambda: control.node("alpha")["KeyExpiry"], 5, "the server knows")
         a.wait_approved()
+    if a.kind == "warren":
+        with s.test("a profile that is removed while another is active is signed out at the server"):
+            d = s.node("warren", "delta").start()
+            d.up(auth_key="good")
+            first = d.active_session()
+            d.bus_call(MANAGER, "Manager", "CreateSession", "sa{sv}", "http://127.0.0.1:9", "0")
+            d.bus_call(MANAGER, "Manager", "RemoveSession", "o", first)
+            wait_for(lambda: control.node("delta")["KeyExpiry"], 5, "the server knows")
+            assert first not in d.bus_objects()
     with s.test("an ephemeral node disappears after it was killed"):
         c.logout()
         c.up(auth_key="fleeting")

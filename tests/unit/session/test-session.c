@@ -286,6 +286,12 @@ test_page (void)
   feed_type (w, SESSION_EVENT_CANCEL_LOGIN);
   g_assert_cmpuint (w->control[CONTROL_EVENT_CANCEL_LOGIN], ==, 1);
   g_assert_false (session_profile (w->s)->preferences.wanted);
+  /* As a new profile is made: it is wanted from the first moment on. */
+  feed_type (w, SESSION_EVENT_CONNECT);
+  feed_type (w, SESSION_EVENT_LOGIN);
+  g_assert_true (session_profile (w->s)->preferences.wanted);
+  feed_type (w, SESSION_EVENT_CANCEL_LOGIN);
+  g_assert_false (session_profile (w->s)->preferences.wanted);
   world_free (w);
 }
 
