@@ -1,4 +1,4 @@
-/* exit-node list and exit-node use. spec/local-services.md §4.4. */
+/* exit-node list, exit-node use and exit-node suggest. spec/local-services.md §4.4. */
 #include "cli/cli.h"
 
 #include <glib/gi18n-lib.h>
@@ -91,6 +91,29 @@ use (Cli *cli, WarrenSession *session, const char *word)
 }
 
 static WarrenExitCode
+suggest (Cli *cli, WarrenSession *session)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) details = NULL;
+  g_autofree char *id = NULL, *name = NULL;
+  const char *fqdn;
+
+  if (!warren_bus_session_call_suggest_exit_node_sync (warren_session_get_bus (session),
+                                                       G_DBUS_CALL_FLAGS_NONE, CLI_CALL_TIMEOUT,
+                                                       &id, &name, &details, NULL, &error)) {
+    if (!g_error_matches (error, WARREN_ERROR, WARREN_ERROR_NOT_FOUND))
+      return cli_fail (cli, error, "status");
+    g_print ("No exit node suggestion is available.\n");
+    return WARREN_EXIT_OK;
+  }
+  if (!g_variant_lookup (details, "Fqdn", "&s", &fqdn))
+    fqdn = name;
+  g_print ("Suggested exit node: %s\nTo accept this suggestion, use `warren set --exit-node=%s`.\n",
+           fqdn, fqdn);
+  return WARREN_EXIT_OK;
+}
+
+static WarrenExitCode
 run_exit_node (Cli *cli, const Flags *flags)
 {
   const char *const *words = flags_get_arguments (flags, NULL);
@@ -98,19 +121,24 @@ run_exit_node (Cli *cli, const Flags *flags)
   WarrenExitCode code;
   WarrenSession *session;
 
-  if (!wants_use && !(g_strcmp0 (words[0], "list") == 0 && words[1] == NULL)) {
-    cli_complain ("%s", _ ("Usage: warren exit-node list | use NAME | use auto | use none"));
+  gboolean wants_suggestion = g_strcmp0 (words[0], "suggest") == 0 && words[1] == NULL;
+  gboolean wants_list = g_strcmp0 (words[0], "list") == 0 && words[1] == NULL;
+  if (!wants_use && !wants_suggestion && !wants_list) {
+    cli_complain ("%s",
+                  _ ("Usage: warren exit-node list | suggest | use NAME | use auto | use none"));
     return WARREN_EXIT_USAGE;
   }
   session = cli_open_session (cli, &code);
   if (session == NULL)
     return code;
+  if (wants_suggestion)
+    return suggest (cli, session);
   return wants_use ? use (cli, session, words[1])
                    : list (cli, session, flags_get_text (flags, "filter"));
 }
 
 const Command cli_exit_node_command = {"exit-node",
-                                       "list|use NAME|use auto|use none",
+                                       "list|suggest|use NAME|use auto|use none",
                                        N_ ("list or choose exit nodes"),
                                        exit_node_flags,
                                        2,

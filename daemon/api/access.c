@@ -4,7 +4,6 @@
 
 static const AccessRow table[] = {
     {"Manager", "GetPermissions", NULL, false},
-    {"Manager", "SetHints", NULL, false},
     {"Manager", "CreateSession", "profile", true},
     {"Manager", "ActivateSession", "profile", true},
     {"Manager", "RemoveSession", "profile", true},
@@ -16,6 +15,7 @@ static const AccessRow table[] = {
     {"Session", "CancelLogin", "profile", true},
     {"Session", "Logout", "profile", true},
     {"Session", "SetPreferences", "settings", true},
+    {"Session", "SuggestExitNode", NULL, false},
     {"Peers", "Subscribe", "status", false},
     {"Peers", "Unsubscribe", "status", false},
     {"Peers", "GetPeer", "status", false},

@@ -49,13 +49,6 @@ get_permissions (Call *call)
   ask_next (query);
 }
 
-static void
-set_hints (Call *call)
-{
-  /* Nothing depends on a client's language or name yet; they are checked and let go. */
-  call_return (call, NULL);
-}
-
 static bool
 take_option (GVariantDict *options, const char *key, const char *type, GVariant **out,
              GError **error)
@@ -188,8 +181,9 @@ void
 manager_calls_connect (BusService *service)
 {
   static const CallRow rows[] = {
-      {"GetPermissions", get_permissions}, {"SetHints", set_hints},
-      {"CreateSession", create_session},   {"ActivateSession", activate_session},
+      {"GetPermissions", get_permissions},
+      {"CreateSession", create_session},
+      {"ActivateSession", activate_session},
       {"RemoveSession", remove_session},
   };
   call_connect (service, NULL, G_DBUS_INTERFACE_SKELETON (service->manager), "Manager", rows,

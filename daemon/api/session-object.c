@@ -281,15 +281,52 @@ set_preferences (Call *call)
     call_fail_error (call, error);
 }
 
+static void
+add_text (GVariantBuilder *details, const char *key, const char *text)
+{
+  if (text && *text)
+    g_variant_builder_add (details, "{sv}", key, g_variant_new_string (text));
+}
+
+static void
+suggest_exit_node (Call *call)
+{
+  const Session *s = call->object->session;
+  const Node *node = session_suggest_exit_node (s);
+  if (!node) {
+    call_fail (call, BUS_ERROR_NOT_FOUND, "there is no exit node to suggest");
+    return;
+  }
+  GVariantBuilder details;
+  char name[NETMAP_NAME_MAX];
+  g_autofree char *fqdn = g_strdup (node->name);
+  if (g_str_has_suffix (fqdn, "."))
+    fqdn[strlen (fqdn) - 1] = '\0';
+  netmap_display_name (session_netmap (s), node, name, sizeof name);
+  g_variant_builder_init (&details, G_VARIANT_TYPE_VARDICT);
+  add_text (&details, "Fqdn", fqdn);
+  if (node->hostinfo && node->hostinfo->location) {
+    add_text (&details, "Country", node->hostinfo->location->country);
+    add_text (&details, "City", node->hostinfo->location->city);
+    add_text (&details, "CountryCode", node->hostinfo->location->country_code);
+  }
+  call_return (call, g_variant_new ("(ssa{sv})", node->stable_id, name, &details));
+}
+
 /* --- The object ------------------------------------------------------------------------------ */
 
 static void
 connect_calls (SessionObject *object)
 {
   static const CallRow rows[] = {
-      {"Connect", connect_session},        {"Disconnect", disconnect_session}, {"Login", login},
-      {"GetLoginUrl", get_login_url},      {"CancelLogin", cancel_login},      {"Logout", logout},
+      {"Connect", connect_session},
+      {"Disconnect", disconnect_session},
+      {"Login", login},
+      {"GetLoginUrl", get_login_url},
+      {"CancelLogin", cancel_login},
+      {"Logout", logout},
       {"SetPreferences", set_preferences},
+      {"SuggestExitNode", suggest_exit_node},
   };
   call_connect (object->service, object, G_DBUS_INTERFACE_SKELETON (object->bus_session), "Session",
                 rows, G_N_ELEMENTS (rows));

@@ -22,6 +22,28 @@ best_latencies (const TunnelNetReport *report, RegionLatency *out)
   return n;
 }
 
+static ExitNodeHints
+make_hints (const Session *s, RegionLatency latencies[TUNNEL_LATENCIES_MAX])
+{
+  return (ExitNodeHints){
+      .home_region = s->have_net_report ? s->net_report.preferred_derp : 0,
+      .latencies = latencies,
+      .n_latencies = s->have_net_report ? best_latencies (&s->net_report, latencies) : 0,
+      .previous = s->profile->preferences.exit_node_id,
+      .random = s->random,
+  };
+}
+
+const Node *
+session_suggest_exit_node (const Session *s)
+{
+  RegionLatency latencies[TUNNEL_LATENCIES_MAX];
+  if (!s->netmap || !netmap_self (s->netmap))
+    return NULL;
+  ExitNodeHints hints = make_hints (s, latencies);
+  return exit_node_suggest (s->netmap, &hints);
+}
+
 void
 session_resolve_exit_node (Session *s, bool anew)
 {
@@ -31,13 +53,7 @@ session_resolve_exit_node (Session *s, bool anew)
   if (!due || !s->active || !s->netmap || !netmap_self (s->netmap))
     return;
   RegionLatency latencies[TUNNEL_LATENCIES_MAX];
-  ExitNodeHints hints = {
-      .home_region = s->have_net_report ? s->net_report.preferred_derp : 0,
-      .latencies = latencies,
-      .n_latencies = s->have_net_report ? best_latencies (&s->net_report, latencies) : 0,
-      .previous = prefs->exit_node_id,
-      .random = s->random,
-  };
+  ExitNodeHints hints = make_hints (s, latencies);
   if (!exit_node_resolve (prefs, s->netmap, &hints))
     return;
   session_save_soon (s);

@@ -159,6 +159,10 @@ Plan *session_plan (const Session *session);
 const TunnelEndpoint *session_endpoints (const Session *session, size_t *n);
 const TunnelNetReport *session_net_report (const Session *session); /* NULL: none yet */
 
+/* The exit node to suggest (spec/netmap-and-policy.md C.4), in the map of session_netmap; NULL:
+ * none, or too early to tell. */
+const Node *session_suggest_exit_node (const Session *session);
+
 /* True when a connection to the home relay is up. */
 bool session_relay_is_up (const Session *session);
 bool session_network_is_up (const Session *session);

@@ -26,7 +26,7 @@ _warren() {
     ip) words="--1 --4 --6 --assert= $common" ;;
     ping) words="--c= --icmp --timeout= --tsmp --until-direct --verbose $common" ;;
     exit-node) words="--filter= $common"
-        [[ $current == -* ]] || words="list use" ;;
+        [[ $current == -* ]] || words="list suggest use" ;;
     set) words="$settings $common" ;;
     get) words="--json --set-flags $common"
         [[ $current == -* ]] || words="all accept-dns accept-routes advertise-tags exit-node

@@ -81,6 +81,7 @@ def main():
             gone = PATH + "/Session/00000000"
             assert error_name(root.call(MANAGER, "Manager", "RemoveSession", f"(objectpath '{gone}',)")) == "NotFound"
             assert error_name(root.call(session, "Session", "GetLoginUrl")) == "WrongState"
+            assert error_name(root.call(session, "Session", "SuggestExitNode")) == "NotFound"
         with tap.test("the device list is empty and has a revision"):
             answer = root.call(session, "Peers", "Subscribe", "(uint64 0,)")
             assert answer["value"].endswith("true, [], [])"), answer

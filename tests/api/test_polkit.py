@@ -24,7 +24,6 @@ ARGUMENTS = {
     "Manager.CreateSession": "('ftp://nowhere', @a{{sv}} {{}})",
     "Manager.ActivateSession": "(objectpath '{session}',)",
     "Manager.RemoveSession": "(objectpath '/org/warrenvpn/Daemon1/Session/00000000',)",
-    "Manager.SetHints": "(@a{{sv}} {{}},)",
     "Session.Login": "({{'Nonsense': <1>}},)",
     "Session.SetPreferences": "({{'Nonsense': <1>}},)",
     "Peers.Subscribe": "(uint64 0,)",

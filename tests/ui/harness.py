@@ -146,7 +146,7 @@ class Mock:
 
     def calls(self):
         """Calls that changed something, in order, as printed by the mock."""
-        quiet = ("GetPermissions", "SetHints", "Subscribe", "Unsubscribe")
+        quiet = ("GetPermissions", "Subscribe", "Unsubscribe")
         text = self.Calls()
         entries = text[len("(["):-len("],)")].split("', '") if len(text) > 7 else []
         return [e.strip("'") for e in entries if not any(q in e.split(" ")[0] for q in quiet)]

@@ -390,9 +390,6 @@ class Mock:
                    "serve", "debug"]
         return v("(a{ss})", ({a: "no" if a in self.denied else "yes" for a in actions},))
 
-    def do_SetHints(self, path, sender, hints):
-        return None
-
     def do_CreateSession(self, path, sender, url, options):
         created = self.new_session(url, options)
         self.start_login(created, options.get("AuthKey"))
@@ -459,6 +456,12 @@ class Mock:
         self.change(path, "Session", {"Preferences": prefs})
         if "ExitNode" in changes:
             self.set_exit(path, changes["ExitNode"])
+
+    def do_SuggestExitNode(self, path, sender):
+        for row in self.sessions[path]["peers"].values():
+            if row[7] & 8 and row[7] & 1:
+                return v("(ssa{sv})", (row[0], row[1], {"Fqdn": v("s", row[2])}))
+        raise KeyError("exit node")
 
     def do_Subscribe(self, path, sender, known):
         session = self.sessions[path]

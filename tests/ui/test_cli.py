@@ -197,6 +197,12 @@ class Connected(CliTest):
     def test_exit_node(self):
         out = self.run_cli("exit-node", "list")[1]
         self.assertRegex(out, r"(?m)^ 100\.64\.0\.8 +zurich\.example\.ts\.net +Switzerland +Zurich")
+        self.assertEqual(self.run_cli("exit-node", "suggest")[1],
+                         "Suggested exit node: zurich.example.ts.net\n"
+                         "To accept this suggestion, use `warren set --exit-node=zurich.example.ts.net`.\n")
+        self.mock.FailNext("SuggestExitNode", "NotFound", "none")
+        self.assertEqual(self.run_cli("exit-node", "suggest"),
+                         (0, "No exit node suggestion is available.\n", ""))
         self.assertEqual(self.run_cli("exit-node", "use", "zurich")[0], 0)
         self.assertIn('"ExitNode": "n0007CNTRL"', self.mock.calls()[-1])
         self.assertRegex(self.run_cli("exit-node", "list")[1], r"(?m)zurich.* selected$")
