@@ -6,11 +6,14 @@
 static const Setting settings[] = {
     {"accept-dns", "AcceptDns", "b"},
     {"accept-routes", "AcceptRoutes", "b"},
+    {"advertise-exit-node", "AdvertiseExitNode", "b"},
+    {"advertise-routes", "AdvertiseRoutes", "as"},
     {"advertise-tags", "Tags", "as"},
     {"exit-node", "ExitNode", "s"},
     {"exit-node-allow-lan-access", "ExitNodeAllowLan", "b"},
     {"hostname", "Hostname", "s"},
     {"shields-up", "ShieldsUp", "b"},
+    {"snat-subnet-routes", "SnatRoutes", "b"},
     {NULL, NULL, NULL},
 };
 
@@ -35,7 +38,9 @@ value_of (const Setting *setting, const char *text)
 static const char *
 default_of (const Setting *setting)
 {
-  return g_str_equal (setting->key, "AcceptDns") ? "true" : *setting->type == 'b' ? "false" : "";
+  static const char *const on[] = {"AcceptDns", "SnatRoutes", NULL};
+
+  return g_strv_contains (on, setting->key) ? "true" : *setting->type == 'b' ? "false" : "";
 }
 
 void
@@ -58,7 +63,7 @@ cli_setting_show (WarrenSession *session, const Setting *setting)
       = warren_session_lookup_preference (session, setting->key, setting->type);
 
   if (value == NULL)
-    return g_strdup ("");
+    return g_strdup (default_of (setting));
   if (*setting->type == 'b')
     return g_strdup (g_variant_get_boolean (value) ? "true" : "false");
   if (*setting->type == 's')

@@ -8,6 +8,10 @@
 #define SETTING_FLAGS                                                                              \
   {"accept-dns", FLAG_SWITCH, NULL, NULL, N_ ("use the names and DNS servers of the network")},    \
       {"accept-routes", FLAG_SWITCH, NULL, NULL, N_ ("use the subnet routes of other devices")},   \
+      {"advertise-exit-node", FLAG_SWITCH, NULL, NULL,                                             \
+       N_ ("offer to carry the Internet traffic of other devices")},                               \
+      {"advertise-routes", FLAG_TEXT, "SUBNETS", NULL,                                             \
+       N_ ("subnets to offer to other devices, separated by commas")},                             \
       {"advertise-tags", FLAG_TEXT, "TAGS", NULL, N_ ("tags to ask for, separated by commas")},    \
       {"exit-node", FLAG_TEXT, "NODE", NULL,                                                       \
        N_ ("send Internet traffic through NODE: a name, an address, auto:any, or empty for "       \
@@ -16,8 +20,10 @@
        N_ ("reach the local network directly while an exit node is used")},                        \
       {"hostname", FLAG_TEXT, "NAME", NULL,                                                        \
        N_ ("name of this device, instead of the computer's")},                                     \
+      {"shields-up", FLAG_SWITCH, NULL, NULL, N_ ("let no connection in")},                        \
   {                                                                                                \
-    "shields-up", FLAG_SWITCH, NULL, NULL, N_ ("let no connection in")                             \
+    "snat-subnet-routes", FLAG_SWITCH, NULL, NULL,                                                 \
+        N_ ("let other devices appear with this one's address in offered subnets (default: on)")   \
   }
 
 typedef struct

@@ -68,7 +68,7 @@ settings_action (GVariant *params)
   if (!params || !g_variant_is_of_type (params, G_VARIANT_TYPE ("(a{sv})")))
     return "settings";
   static const char *const sharing[]
-      = {"AdvertiseRoutes", "AdvertiseExitNode", "RunSsh", "Tags", NULL};
+      = {"AdvertiseRoutes", "AdvertiseExitNode", "SnatRoutes", "RunSsh", "Tags", NULL};
   static const char *const exit_keys[] = {"ExitNode", "ExitNodeAllowLan", NULL};
   g_autoptr (GVariantIter) iter = NULL;
   g_variant_get (params, "(a{sv})", &iter);

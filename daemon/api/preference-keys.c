@@ -25,6 +25,20 @@ exit_node_text (const Preferences *prefs)
   return g_variant_new_string ("");
 }
 
+static GVariant *
+route_texts (const Preferences *prefs)
+{
+  GVariantBuilder b;
+
+  g_variant_builder_init (&b, G_VARIANT_TYPE_STRING_ARRAY);
+  for (size_t i = 0; i < prefs->n_advertise_routes; i++) {
+    char route[IP_PREFIX_TEXT_MAX];
+    ip_prefix_format (&prefs->advertise_routes[i], route);
+    g_variant_builder_add (&b, "s", route);
+  }
+  return g_variant_builder_end (&b);
+}
+
 GVariant *
 preference_keys_to_variant (const Preferences *prefs)
 {
@@ -35,6 +49,9 @@ preference_keys_to_variant (const Preferences *prefs)
   g_variant_builder_init (&b, G_VARIANT_TYPE_VARDICT);
   g_variant_builder_add (&b, "{sv}", "AcceptDns", g_variant_new_boolean (prefs->accept_dns));
   g_variant_builder_add (&b, "{sv}", "AcceptRoutes", g_variant_new_boolean (prefs->accept_routes));
+  g_variant_builder_add (&b, "{sv}", "AdvertiseExitNode",
+                         g_variant_new_boolean (prefs->advertise_exit_node));
+  g_variant_builder_add (&b, "{sv}", "AdvertiseRoutes", route_texts (prefs));
   g_variant_builder_add (&b, "{sv}", "AutoConnect", g_variant_new_boolean (prefs->auto_connect));
   g_variant_builder_add (&b, "{sv}", "ExitNode", exit_node_text (prefs));
   g_variant_builder_add (&b, "{sv}", "ExitNodeAllowLan",
@@ -43,6 +60,7 @@ preference_keys_to_variant (const Preferences *prefs)
   g_variant_builder_add (&b, "{sv}", "Mtu", g_variant_new_uint32 (prefs->mtu));
   g_variant_builder_add (&b, "{sv}", "Port", g_variant_new_uint16 (prefs->port));
   g_variant_builder_add (&b, "{sv}", "ShieldsUp", g_variant_new_boolean (prefs->shields_up));
+  g_variant_builder_add (&b, "{sv}", "SnatRoutes", g_variant_new_boolean (prefs->snat_routes));
   g_variant_builder_add (&b, "{sv}", "Tags", g_variant_builder_end (&tags));
   return g_variant_builder_end (&b);
 }
@@ -135,6 +153,30 @@ apply_tags (Preferences *prefs, GVariant *value, GError **error)
 }
 
 static bool
+apply_routes (Preferences *prefs, GVariant *value, GError **error)
+{
+  GVariantIter iter;
+  const char *text;
+
+  if (g_variant_n_children (value) > PREFERENCES_ROUTES_LIMIT)
+    return refuse (error, "AdvertiseRoutes", "too many");
+  free (prefs->advertise_routes);
+  prefs->advertise_routes = NULL;
+  prefs->n_advertise_routes = 0;
+  g_variant_iter_init (&iter, value);
+  while (g_variant_iter_next (&iter, "&s", &text)) {
+    IpPrefix route;
+    if (!ip_prefix_parse (text, strlen (text), &route))
+      return refuse (error, "AdvertiseRoutes", "a subnet looks like 192.168.7.0/24");
+    if (!ip_prefix_is_masked (&route))
+      return refuse (error, "AdvertiseRoutes", "prefix has non-address bits set");
+    if (!preferences_offer_route (prefs, &route))
+      return refuse (error, "AdvertiseRoutes", "offering everything is AdvertiseExitNode");
+  }
+  return true;
+}
+
+static bool
 apply_mtu (Preferences *prefs, uint32_t mtu, GError **error)
 {
   if (mtu != 0 && (mtu < PREFERENCES_MTU_MIN || mtu > PREFERENCES_MTU_MAX))
@@ -154,9 +196,12 @@ apply_one (Preferences *prefs, const char *key, GVariant *value, GError **error)
   } keys[] = {
       {"AcceptDns", "b", &prefs->accept_dns},
       {"AcceptRoutes", "b", &prefs->accept_routes},
+      {"AdvertiseExitNode", "b", &prefs->advertise_exit_node},
       {"AutoConnect", "b", &prefs->auto_connect},
       {"ExitNodeAllowLan", "b", &prefs->exit_node_allow_lan},
       {"ShieldsUp", "b", &prefs->shields_up},
+      {"SnatRoutes", "b", &prefs->snat_routes},
+      {"AdvertiseRoutes", "as", NULL},
       {"ExitNode", "s", NULL},
       {"Hostname", "s", NULL},
       {"Mtu", "u", NULL},
@@ -180,6 +225,8 @@ apply_one (Preferences *prefs, const char *key, GVariant *value, GError **error)
     return apply_hostname (prefs, g_variant_get_string (value, NULL), error);
   if (strcmp (key, "Mtu") == 0)
     return apply_mtu (prefs, g_variant_get_uint32 (value), error);
+  if (strcmp (key, "AdvertiseRoutes") == 0)
+    return apply_routes (prefs, value, error);
   if (strcmp (key, "Tags") == 0)
     return apply_tags (prefs, value, error);
   prefs->port = g_variant_get_uint16 (value);
@@ -200,6 +247,9 @@ preference_keys_apply (Preferences *prefs, GVariant *changes, GError **error)
     ok = apply_one (&next, key, value, error);
     g_variant_unref (value);
   }
+  if (ok && next.advertise_exit_node && next.exit_node_mode != EXIT_NODE_NONE)
+    ok = refuse (error, "AdvertiseExitNode",
+                 "cannot advertise an exit node and use an exit node at the same time");
   if (!ok) {
     preferences_clear (&next);
     return false;

@@ -62,6 +62,14 @@ host_config_builder_set_drop_spoofed (HostConfigBuilder *b, bool on)
 }
 
 void
+host_config_builder_set_forward (HostConfigBuilder *b, bool ipv4, bool ipv6, bool snat)
+{
+  b->config->forward4 = ipv4;
+  b->config->forward6 = ipv6;
+  b->config->snat = snat && (ipv4 || ipv6);
+}
+
+void
 host_config_builder_add_address (HostConfigBuilder *b, const IpAddr *address)
 {
   HostConfig *c = b->config;
@@ -170,7 +178,8 @@ host_config_equal (const HostConfig *a, const HostConfig *b)
   if (a == b)
     return true;
   if (a->mtu != b->mtu || a->kill_switch != b->kill_switch || a->guard_dns != b->guard_dns
-      || a->drop_spoofed != b->drop_spoofed || a->n_addresses != b->n_addresses
+      || a->drop_spoofed != b->drop_spoofed || a->forward4 != b->forward4
+      || a->forward6 != b->forward6 || a->snat != b->snat || a->n_addresses != b->n_addresses
       || a->n_routes != b->n_routes || a->n_peers4 != b->n_peers4)
     return false;
   for (size_t i = 0; i < a->n_addresses; i++)

@@ -35,11 +35,14 @@ typedef struct HostConfig HostConfig;
 struct HostConfig
 {
   _Atomic unsigned references;
-  uint32_t mtu;        /* bytes, >= HOST_MTU_MIN */
-  bool kill_switch;    /* an exit node is selected: unreachable default routes of last resort, both
-                          families */
-  bool guard_dns;      /* with an exit node: DNS leaves through the tunnel or not at all */
-  bool drop_spoofed;   /* drop packets of other interfaces that claim a peer's address */
+  uint32_t mtu;      /* bytes, >= HOST_MTU_MIN */
+  bool kill_switch;  /* an exit node is selected: unreachable default routes of last resort, both
+                        families */
+  bool guard_dns;    /* with an exit node: DNS leaves through the tunnel or not at all */
+  bool drop_spoofed; /* drop packets of other interfaces that claim a peer's address */
+  bool forward4;     /* serve: packets of peers may go on to other networks */
+  bool forward6;
+  bool snat;           /* … with our own address as their source */
   IpPrefix *addresses; /* of the device, /32 and /128, sorted */
   size_t n_addresses;
   HostRoute *routes; /* sorted by prefix, one per prefix */
@@ -56,6 +59,7 @@ void host_config_builder_set_mtu (HostConfigBuilder *b, uint32_t mtu);
 void host_config_builder_set_kill_switch (HostConfigBuilder *b, bool on);
 void host_config_builder_set_guard_dns (HostConfigBuilder *b, bool on);
 void host_config_builder_set_drop_spoofed (HostConfigBuilder *b, bool on);
+void host_config_builder_set_forward (HostConfigBuilder *b, bool ipv4, bool ipv6, bool snat);
 void host_config_builder_add_address (HostConfigBuilder *b, const IpAddr *address);
 /* Two routes of one prefix: throw wins over unreachable, unreachable over tunnel. */
 void

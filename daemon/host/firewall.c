@@ -82,6 +82,41 @@ append_marking (GString *text, const FirewallRules *rules)
                    "ct mark set ct mark & " KEEP_BITS " | 0x00080000;\n}\n");
 }
 
+/* What peers send goes on only where this computer serves; nobody forwards as if a peer. */
+static void
+append_forward (GString *text, const FirewallRules *rules)
+{
+  const char *tun = rules->tun_name;
+
+  g_string_append (
+      text, "chain forward { type filter hook forward priority filter - 5; policy accept;\n");
+  /* The tunnel carries less than other links: TCP is told, whether or not ICMP comes through. */
+  if (rules->forward4 || rules->forward6)
+    g_string_append_printf (
+        text,
+        "iifname \"%s\" tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu;\n"
+        "oifname \"%s\" tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu;\n",
+        tun, tun);
+  for (int family = 4; family <= 6; family += 2)
+    if (family == 4 ? rules->forward4 : rules->forward6)
+      g_string_append_printf (
+          text,
+          "iifname \"%s\" meta nfproto ipv%d meta mark set meta mark & " KEEP_BITS
+          " | 0x00040000 accept;\n",
+          tun, family);
+  g_string_append_printf (text,
+                          "iifname \"%s\" drop;\n"
+                          "oifname \"%s\" ip saddr 100.64.0.0/10 counter drop;\n"
+                          "oifname \"%s\" ip6 saddr fd7a:115c:a1e0::/48 counter drop;\n}\n",
+                          tun, tun, tun);
+  if (rules->snat)
+    g_string_append_printf (
+        text,
+        "chain postrouting { type nat hook postrouting priority srcnat - 5; policy accept;\n"
+        "meta mark & 0x00ff0000 == 0x00040000 oifname != \"%s\" counter masquerade;\n}\n",
+        tun);
+}
+
 static void
 append_filters (GString *text, const FirewallRules *rules)
 {
@@ -97,14 +132,8 @@ append_filters (GString *text, const FirewallRules *rules)
         text, "ip saddr 100.115.92.0/23 accept;\n"
               "ip saddr @tailnet4 counter drop comment \"spoofed tailnet source\";\n"
               "ip6 saddr fd7a:115c:a1e0::/48 counter drop comment \"spoofed tailnet source\";\n");
-  g_string_append_printf (
-      text,
-      "}\n"
-      "chain forward { type filter hook forward priority filter - 5; policy accept;\n"
-      "iifname \"%s\" drop;\n"
-      "oifname \"%s\" ip saddr 100.64.0.0/10 counter drop;\n"
-      "oifname \"%s\" ip6 saddr fd7a:115c:a1e0::/48 counter drop;\n}\n",
-      rules->tun_name, rules->tun_name, rules->tun_name);
+  g_string_append (text, "}\n");
+  append_forward (text, rules);
   if (rules->guard_dns)
     g_string_append_printf (
         text,

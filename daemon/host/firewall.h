@@ -18,6 +18,9 @@ typedef struct
   uint16_t udp_port; /* 0: not known yet */
   bool guard_dns;
   bool drop_spoofed;
+  bool forward4; /* packets of peers go on to other networks */
+  bool forward6;
+  bool snat;
   const IpAddr *peers4; /* sorted */
   size_t n_peers4;
 } FirewallRules;

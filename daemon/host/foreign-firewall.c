@@ -19,6 +19,7 @@ struct ForeignFirewall
 {
   char *tun_name;
   char *blocked_by;
+  bool forward;
   struct mnl_socket *events;
   guint event_source;
   guint look_source;
@@ -29,7 +30,15 @@ struct ForeignFirewall
 /* The chains where iptables-nft and ufw decide; the same for both families. */
 static const char *const open_families[] = {"ip", "ip6", NULL};
 #define OPEN_TABLE "filter"
-#define OPEN_CHAIN "INPUT"
+
+/* … with what is let through there. */
+static const struct
+{
+  const char *name, *hook, *directions[3];
+} open_chains[] = {
+    {"INPUT", "input", {"iifname"}},
+    {"FORWARD", "forward", {"iifname", "oifname"}},
+};
 
 /* What nft says of one chain or rule. */
 typedef struct
@@ -126,11 +135,11 @@ query (struct nft_ctx *nft, const char *text)
   return items;
 }
 
-/* Our rules in one of the chains: deletes them all (TAKE_OUT), and counts them. */
+/* Our rules in CHAIN: deletes them all (TAKE_OUT), and counts them. */
 static unsigned
-our_rules (struct nft_ctx *nft, const char *family, bool take_out)
+our_rules (struct nft_ctx *nft, const char *family, const char *chain, bool take_out)
 {
-  g_autofree char *list = g_strdup_printf ("list chain %s " OPEN_TABLE " " OPEN_CHAIN, family);
+  g_autofree char *list = g_strdup_printf ("list chain %s " OPEN_TABLE " %s", family, chain);
   g_autoptr (GPtrArray) items = query (nft, list);
   unsigned count = 0;
 
@@ -142,20 +151,18 @@ our_rules (struct nft_ctx *nft, const char *family, bool take_out)
     if (!take_out)
       continue;
     g_autofree char *command
-        = g_strdup_printf ("delete rule %s " OPEN_TABLE " " OPEN_CHAIN " handle %" G_GINT64_FORMAT,
-                           family, rule->handle);
+        = g_strdup_printf ("delete rule %s " OPEN_TABLE " %s handle %" G_GINT64_FORMAT, family,
+                           chain, rule->handle);
     nft_run_cmd_from_buffer (nft, command);
   }
   return count;
 }
 
+/* Lets the tunnel's packets through CHAIN, which is one of the open ones. */
 static bool
-insert_rule (ForeignFirewall *foreign, struct nft_ctx *nft, const char *family)
+insert_rules (ForeignFirewall *foreign, struct nft_ctx *nft, const char *family, size_t chain)
 {
-  g_autofree char *command
-      = g_strdup_printf ("insert rule %s " OPEN_TABLE " " OPEN_CHAIN
-                         " iifname \"%s\" counter accept comment \"" COMMENT "\"",
-                         family, foreign->tun_name);
+  g_autoptr (GString) command = g_string_new (NULL);
   gint64 minute = g_get_monotonic_time () / G_USEC_PER_SEC / 60;
 
   if (minute != foreign->minute) {
@@ -164,14 +171,35 @@ insert_rule (ForeignFirewall *foreign, struct nft_ctx *nft, const char *family)
   }
   if (foreign->repairs++ >= REPAIRS_PER_MIN)
     return false;
-  return nft_run_cmd_from_buffer (nft, command) == 0;
+  for (const char *const *way = open_chains[chain].directions; *way; way++)
+    g_string_append_printf (command,
+                            "insert rule %s " OPEN_TABLE
+                            " %s %s \"%s\" counter accept comment \"" COMMENT "\"\n",
+                            family, open_chains[chain].name, *way, foreign->tun_name);
+  return nft_run_cmd_from_buffer (nft, command->str) == 0;
 }
 
 static bool
-is_open_chain (const Item *chain)
+is_open_chain (const Item *chain, size_t i)
 {
   return g_strv_contains (open_families, chain->family) && g_strcmp0 (chain->table, OPEN_TABLE) == 0
-         && g_strcmp0 (chain->name, OPEN_CHAIN) == 0;
+         && g_strcmp0 (chain->name, open_chains[i].name) == 0;
+}
+
+/* CHAIN decides over packets of a hook. */
+static void
+look_at (ForeignFirewall *foreign, struct nft_ctx *nft, const Item *chain)
+{
+  for (size_t i = 0; i < (foreign->forward ? G_N_ELEMENTS (open_chains) : 1); i++) {
+    if (g_strcmp0 (chain->hook, open_chains[i].hook) != 0)
+      continue;
+    bool opened = is_open_chain (chain, i)
+                  && (our_rules (nft, chain->family, chain->name, false) > 0
+                      || insert_rules (foreign, nft, chain->family, i));
+    if (!opened && g_strcmp0 (chain->policy, "drop") == 0
+        && g_strcmp0 (chain->table, OWN_TABLE) != 0 && !foreign->blocked_by)
+      foreign->blocked_by = g_strdup_printf ("%s %s %s", chain->family, chain->table, chain->name);
+  }
 }
 
 static void
@@ -185,14 +213,8 @@ look (ForeignFirewall *foreign)
   g_autoptr (GPtrArray) items = query (nft, "list chains");
   for (guint i = 0; i < items->len; i++) {
     const Item *chain = items->pdata[i];
-    if (!chain->is_chain || !chain->family || g_strcmp0 (chain->hook, "input") != 0)
-      continue;
-    bool opened = is_open_chain (chain)
-                  && (our_rules (nft, chain->family, false) > 0
-                      || insert_rule (foreign, nft, chain->family));
-    if (!opened && g_strcmp0 (chain->policy, "drop") == 0
-        && g_strcmp0 (chain->table, OWN_TABLE) != 0 && !foreign->blocked_by)
-      foreign->blocked_by = g_strdup_printf ("%s %s %s", chain->family, chain->table, chain->name);
+    if (chain->is_chain && chain->family)
+      look_at (foreign, nft, chain);
   }
   nft_ctx_free (nft);
 }
@@ -242,13 +264,37 @@ foreign_firewall_new (const char *tun_name)
   return foreign;
 }
 
-void
-foreign_firewall_open (ForeignFirewall *foreign)
+static void
+close_chain (struct nft_ctx *nft, const char *chain)
 {
-  if (foreign->events)
+  for (size_t i = 0; open_families[i]; i++)
+    our_rules (nft, open_families[i], chain, true);
+}
+
+static void
+close_forward (void)
+{
+  struct nft_ctx *nft = open_nft ();
+
+  if (!nft)
     return;
+  close_chain (nft, "FORWARD");
+  nft_ctx_free (nft);
+}
+
+void
+foreign_firewall_open (ForeignFirewall *foreign, bool forward)
+{
+  bool same = foreign->forward == forward;
+
+  if (foreign->events && same)
+    return;
+  foreign->forward = forward;
+  if (!forward && !same)
+    close_forward ();
   look (foreign);
-  watch (foreign);
+  if (!foreign->events)
+    watch (foreign);
 }
 
 const char *
@@ -264,8 +310,8 @@ foreign_firewall_cleanup (void)
 
   if (!nft)
     return;
-  for (size_t i = 0; open_families[i]; i++)
-    our_rules (nft, open_families[i], true);
+  for (size_t i = 0; i < G_N_ELEMENTS (open_chains); i++)
+    close_chain (nft, open_chains[i].name);
   nft_ctx_free (nft);
 }
 

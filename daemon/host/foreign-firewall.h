@@ -14,8 +14,8 @@ typedef struct ForeignFirewall ForeignFirewall;
 
 ForeignFirewall *foreign_firewall_new (const char *tun_name);
 
-/* Opens what can be opened and keeps it open. */
-void foreign_firewall_open (ForeignFirewall *foreign);
+/* Opens what can be opened and keeps it open; FORWARD: also for what goes through this computer. */
+void foreign_firewall_open (ForeignFirewall *foreign, bool forward);
 
 /* "table chain" of a chain that drops our packets and that we may not touch, or NULL. Borrowed. */
 const char *foreign_firewall_blocked_by (const ForeignFirewall *foreign);

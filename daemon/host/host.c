@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "host/firewall.h"
 #include "host/foreign-firewall.h"
+#include "host/forwarding.h"
 #include "host/netlink.h"
 #include "host/policy-routing.h"
 #include "host/sysctl-journal.h"
@@ -114,6 +115,9 @@ apply_firewall (Host *host, const HostConfig *config)
       .udp_port = host->udp_port,
       .guard_dns = config->guard_dns,
       .drop_spoofed = config->drop_spoofed,
+      .forward4 = config->forward4,
+      .forward6 = config->forward6,
+      .snat = config->snat,
       .peers4 = config->peers4,
       .n_peers4 = config->n_peers4,
   };
@@ -124,9 +128,23 @@ apply_firewall (Host *host, const HostConfig *config)
     g_warning ("%s", error->message);
     return;
   }
-  foreign_firewall_open (host->foreign);
+  foreign_firewall_open (host->foreign, config->forward4 || config->forward6);
   if (!sysctl_journal_set (host->journal, SRC_VALID_MARK, "1", &error))
     g_warning ("%s", error->message);
+}
+
+static void
+apply_forwarding (Host *host, const HostConfig *config)
+{
+  g_autoptr (GError) error = NULL;
+  bool before = host->applied && (host->applied->forward4 || host->applied->forward6);
+
+  if (!config->forward4 && !config->forward6 && !before)
+    return;
+  if (forwarding_apply (host->journal, config->forward4, config->forward6, &error))
+    return;
+  host->warnings |= HOST_WARNING_FORWARDING_OFF;
+  g_warning ("%s", error->message);
 }
 
 static int
@@ -215,6 +233,7 @@ host_apply (Host *host, const HostConfig *config, GError **error)
   }
   host->warnings = 0;
   apply_firewall (host, config);
+  apply_forwarding (host, config);
   quiet_ipv6 (host);
   note_errno (&outcome, set_link (host, config->mtu, true), "bring the tunnel device up");
   look_at_ipv6 (host);

@@ -1,5 +1,6 @@
 /* Brings the Linux host to the value it is given and back (DESIGN, rule 2; spec/linux-host.md
- * §1-§3, §7): link, addresses, policy rules, routes in a table of our own, nftables, one sysctl.
+ * §1-§3, §7): link, addresses, policy rules, routes in a table of our own, nftables, and the
+ * sysctls that these need.
  *
  * Each call compares with what is installed and sends only the difference, so that asking twice
  * costs nothing. What outlives a killed process is written to a journal before it is done. Main
@@ -26,6 +27,7 @@ typedef enum
   HOST_WARNING_FIREWALL_UNAVAILABLE = 1 << 0, /* nftables could not be used at all */
   HOST_WARNING_IPV6_UNUSABLE = 1 << 1,        /* IPv6 is on outside but not usable in the tunnel */
   HOST_WARNING_FIREWALL_BLOCKS = 1 << 2, /* another firewall drops what comes in by the tunnel */
+  HOST_WARNING_FORWARDING_OFF = 1 << 3,  /* what is offered cannot be served */
 } HostWarning;
 
 typedef struct Host Host;

@@ -84,6 +84,21 @@ load (const SysctlJournal *journal, GError **error)
   return g_steal_pointer (&file);
 }
 
+/* Writes FILE over the journal, durably; a journal without anything in it is none. */
+static bool
+save (const SysctlJournal *journal, GKeyFile *file, GError **error)
+{
+  gsize length, n = 0;
+  g_auto (GStrv) names = g_key_file_get_keys (file, GROUP_SYSCTL, &n, NULL);
+
+  if (n == 0)
+    return g_unlink (journal->path) == 0 || errno == ENOENT;
+  g_autofree char *text = g_key_file_to_data (file, &length, NULL);
+  return g_file_set_contents_full (journal->path, text, (gssize)length,
+                                   G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE,
+                                   0600, error);
+}
+
 bool
 sysctl_journal_set (SysctlJournal *journal, const char *name, const char *value, GError **error)
 {
@@ -99,15 +114,36 @@ sysctl_journal_set (SysctlJournal *journal, const char *name, const char *value,
   if (!file)
     return false;
   if (!g_key_file_has_key (file, GROUP_SYSCTL, name, NULL)) {
-    gsize length;
     g_key_file_set_string (file, GROUP_SYSCTL, name, old);
-    g_autofree char *text = g_key_file_to_data (file, &length, NULL);
-    if (!g_file_set_contents_full (journal->path, text, (gssize)length,
-                                   G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE,
-                                   0600, error))
+    if (!save (journal, file, error))
       return false;
   }
   return write_sysctl (name, value, error);
+}
+
+/* What belongs to an interface that is gone needs no value. */
+static bool
+restore_sysctl (const char *name, const char *value, GError **error)
+{
+  g_autofree char *now = read_sysctl (name);
+
+  return !now || strcmp (now, value) == 0 || write_sysctl (name, value, error);
+}
+
+bool
+sysctl_journal_put_back (SysctlJournal *journal, const char *name, GError **error)
+{
+  g_autoptr (GKeyFile) file = load (journal, error);
+
+  if (!file)
+    return false;
+  g_autofree char *value = g_key_file_get_string (file, GROUP_SYSCTL, name, NULL);
+  if (!value)
+    return true;
+  if (!restore_sysctl (name, value, error))
+    return false;
+  g_key_file_remove_key (file, GROUP_SYSCTL, name, NULL);
+  return save (journal, file, error);
 }
 
 bool
@@ -121,7 +157,7 @@ sysctl_journal_restore (SysctlJournal *journal, GError **error)
   g_auto (GStrv) names = g_key_file_get_keys (file, GROUP_SYSCTL, NULL, NULL);
   for (char **name = names; name && *name; name++) {
     g_autofree char *value = g_key_file_get_string (file, GROUP_SYSCTL, *name, NULL);
-    if (!write_sysctl (*name, value, ok ? error : NULL))
+    if (!restore_sysctl (*name, value, ok ? error : NULL))
       ok = false;
   }
   if (ok)

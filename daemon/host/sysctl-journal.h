@@ -17,6 +17,9 @@ void sysctl_journal_free (SysctlJournal *journal);
 bool
 sysctl_journal_set (SysctlJournal *journal, const char *name, const char *value, GError **error);
 
+/* Puts back the remembered value of NAME, if there is one. */
+bool sysctl_journal_put_back (SysctlJournal *journal, const char *name, GError **error);
+
 /* Puts every remembered value back and removes the journal. A journal of an unknown format is left
  * alone and reported. */
 bool sysctl_journal_restore (SysctlJournal *journal, GError **error);

@@ -52,6 +52,12 @@ static const HealthInfo table[HEALTH_N_CODES] = {
     [HEALTH_ROUTES_NOT_ACCEPTED]
     = {"routes-not-accepted", "low", "Routes are offered",
        "Some peers are advertising routes but --accept-routes is false", false, 0, false},
+    [HEALTH_FORWARDING_OFF]
+    = {"ip-forwarding-off", "medium", "Nothing is forwarded",
+       "This computer offers routes, but its kernel does not forward packets and Warren may not "
+       "switch that on. Ask an administrator to set net.ipv4.ip_forward and "
+       "net.ipv6.conf.all.forwarding.",
+       false, 0, false},
 };
 
 const HealthInfo *

@@ -211,5 +211,6 @@ plan_host (const PlanInput *in, Plan *plan)
     add_route (b, "fd7a:115c:a1e0::53/128", HOST_ROUTE_TUNNEL);
   if (in->exit_selected)
     add_exit_routes (in, b);
+  plan_forwarding (in, b);
   plan->host = host_config_build (b);
 }

@@ -324,19 +324,23 @@ update_peer (Update *u, NodeId id)
 static Filter *
 make_filter (const PlanInput *in, const Plan *previous, const NetmapChanges *changes)
 {
+  size_t n_local;
+  IpPrefix *local = plan_local_set (in, &n_local);
   FilterConfig config = {
       .klass = in->closed              ? FILTER_NONE
                : in->prefs->shields_up ? FILTER_SHIELDS_UP
                                        : FILTER_NORMAL,
-      .local = in->self->addresses,
-      .n_local = in->self->n_addresses,
+      .local = local,
+      .n_local = n_local,
       .netmap = in->netmap,
   };
 
   config.lists = netmap_filters (in->netmap, &config.n_lists);
-  if (!previous)
-    return filter_compile (&config);
-  return filter_update (tunnel_config_settings (previous->tunnel)->filter, &config, changes);
+  Filter *filter = previous ? filter_update (tunnel_config_settings (previous->tunnel)->filter,
+                                             &config, changes)
+                            : filter_compile (&config);
+  free (local);
+  return filter;
 }
 
 static TunnelKnobs

@@ -46,6 +46,15 @@ void plan_host (const PlanInput *in, Plan *plan);
 /* Of the TUN device, bytes. */
 uint32_t plan_mtu (const PlanInput *in);
 
+/* ---- serving ---- */
+
+/* The prefixes that packets of peers may be for. Free the result. */
+IpPrefix *plan_local_set (const PlanInput *in, size_t *n);
+
+/* Sets in B what the host forwards. */
+void plan_forwarding (const PlanInput *in, HostConfigBuilder *b);
+bool plan_same_offers (const Preferences *a, const Preferences *b);
+
 /* ---- names ---- */
 
 DnsConfig *plan_dns (const PlanInput *in);

@@ -62,7 +62,8 @@ keeps_host (const PlanInput *in, const Plan *previous, const PlanPeers *peers)
   return !peers->host_matters && m->self == in->self && same_link (m->link, in->link)
          && m->prefs.exit_node_mode == in->prefs->exit_node_mode
          && m->prefs.exit_node_allow_lan == in->prefs->exit_node_allow_lan
-         && m->prefs.mtu == in->prefs->mtu && previous->exit_node == in->exit_node;
+         && m->prefs.mtu == in->prefs->mtu && plan_same_offers (&m->prefs, in->prefs)
+         && previous->exit_node == in->exit_node;
 }
 
 static bool

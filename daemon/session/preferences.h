@@ -15,7 +15,8 @@
 #define PREFERENCES_HOSTNAME_MAX 254
 #define PREFERENCES_NODE_ID_MAX  128
 #define PREFERENCES_TAG_MAX      128
-#define PREFERENCES_TAGS_LIMIT   32 /* tags asked for at most */
+#define PREFERENCES_TAGS_LIMIT   32  /* tags asked for at most */
+#define PREFERENCES_ROUTES_LIMIT 256 /* subnets offered at most */
 #define PREFERENCES_MTU_MIN      1280
 #define PREFERENCES_MTU_MAX      9000
 
@@ -44,6 +45,11 @@ typedef struct
   bool auto_connect;  /* connect when the daemon starts, as it was left */
   bool ephemeral;     /* the server forgets this node when it goes offline */
 
+  bool advertise_exit_node;   /* offer peers the way to the internet */
+  bool snat_routes;           /* what peers send into what is offered leaves as if from this host */
+  IpPrefix *advertise_routes; /* subnets offered: sorted, each once, no default route; owned */
+  size_t n_advertise_routes;
+
   char hostname[PREFERENCES_HOSTNAME_MAX]; /* "" = the computer's own name */
   char (*tags)[PREFERENCES_TAG_MAX];       /* "tag:x", owned */
   size_t n_tags;
@@ -58,5 +64,8 @@ void preferences_init (Preferences *prefs, const char *login_server);
 /* Deep copy into uninitialised memory; clear frees what PREFS owns. */
 void preferences_copy (Preferences *to, const Preferences *from);
 void preferences_clear (Preferences *prefs);
+
+/* Offers one more subnet. False when it has host bits, is a default route, or is one too many. */
+bool preferences_offer_route (Preferences *prefs, const IpPrefix *route);
 
 bool preferences_equal (const Preferences *a, const Preferences *b);

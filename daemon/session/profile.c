@@ -142,6 +142,13 @@ encode_preferences (const Preferences *prefs, ByteWriter *w)
   put_flag (w, "shields-up", prefs->shields_up);
   put_flag (w, "auto-connect", prefs->auto_connect);
   put_flag (w, "ephemeral", prefs->ephemeral);
+  put_flag (w, "advertise-exit-node", prefs->advertise_exit_node);
+  put_flag (w, "snat-routes", prefs->snat_routes);
+  for (size_t i = 0; i < prefs->n_advertise_routes; i++) {
+    char route[IP_PREFIX_TEXT_MAX];
+    ip_prefix_format (&prefs->advertise_routes[i], route);
+    record_field (w, "advertise-route", route);
+  }
   record_field (w, "hostname", prefs->hostname);
   for (size_t i = 0; i < prefs->n_tags; i++)
     record_field (w, "tag", prefs->tags[i]);
@@ -225,6 +232,15 @@ add_tag (const RecordReader *r, Preferences *prefs)
 }
 
 static bool
+add_route (const RecordReader *r, Preferences *prefs)
+{
+  IpPrefix route;
+
+  return ip_prefix_parse (r->value, r->value_length, &route)
+         && preferences_offer_route (prefs, &route);
+}
+
+static bool
 get_exit_node (const RecordReader *r, Preferences *prefs)
 {
   if (strcmp (r->name, "exit-node-address") == 0) {
@@ -254,6 +270,8 @@ decode_preference (const RecordReader *r, Preferences *prefs)
       {"shields-up", &prefs->shields_up},
       {"auto-connect", &prefs->auto_connect},
       {"ephemeral", &prefs->ephemeral},
+      {"advertise-exit-node", &prefs->advertise_exit_node},
+      {"snat-routes", &prefs->snat_routes},
   };
   for (size_t i = 0; i < G_N_ELEMENTS (flags); i++)
     if (strcmp (r->name, flags[i].name) == 0)
@@ -270,6 +288,8 @@ decode_preference (const RecordReader *r, Preferences *prefs)
     ok = get_text (r, prefs->hostname, sizeof prefs->hostname);
   else if (strcmp (r->name, "tag") == 0)
     ok = add_tag (r, prefs);
+  else if (strcmp (r->name, "advertise-route") == 0)
+    ok = add_route (r, prefs);
   else if (strcmp (r->name, "port") == 0)
     ok = get_i64 (r, 0, UINT16_MAX, &number) && ((prefs->port = (uint16_t)number), true);
   else if (strcmp (r->name, "mtu") == 0)

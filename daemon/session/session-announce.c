@@ -41,9 +41,33 @@ make_net_info (Session *s, Arena *arena)
 }
 
 static int
+by_prefix (const void *a, const void *b)
+{
+  return ip_prefix_compare (a, b);
+}
+
+static int
 by_text (const void *a, const void *b)
 {
   return strcmp (*(const char *const *)a, *(const char *const *)b);
+}
+
+/* What is offered, sorted; an exit node offers both default routes. */
+static void
+add_routes (const Preferences *prefs, Arena *arena, Hostinfo *info)
+{
+  static const char *const everything[] = {"0.0.0.0/0", "::/0"};
+  size_t n = 0, n_all = prefs->n_advertise_routes + (prefs->advertise_exit_node ? 2 : 0);
+  IpPrefix *routes = arena_array (arena, IpPrefix, n_all + 1);
+
+  for (size_t i = 0; prefs->advertise_exit_node && i < 2; i++)
+    n += ip_prefix_parse (everything[i], strlen (everything[i]), &routes[n]);
+  for (size_t i = 0; i < prefs->n_advertise_routes; i++)
+    routes[n++] = prefs->advertise_routes[i];
+  if (n > 1)
+    qsort (routes, n, sizeof *routes, by_prefix);
+  info->routable_ips = routes;
+  info->n_routable_ips = n;
 }
 
 static void
@@ -70,6 +94,7 @@ make_hostinfo (Session *s, Arena *arena, Hostinfo *info)
   info->userspace = TRI_FALSE;
   info->userspace_router = TRI_FALSE;
   info->shields_up = prefs->shields_up;
+  add_routes (prefs, arena, info);
   if (prefs->n_tags > 0) {
     const char **tags = arena_array (arena, const char *, prefs->n_tags);
     for (size_t i = 0; i < prefs->n_tags; i++)

@@ -110,6 +110,7 @@ session_host_health (Session *s, unsigned warnings, const char *blocking_chain,
                      const char *local_dns)
 {
   set (s, HEALTH_FIREWALL_UNAVAILABLE, warnings & HOST_WARNING_FIREWALL_UNAVAILABLE, NULL);
+  set (s, HEALTH_FORWARDING_OFF, warnings & HOST_WARNING_FORWARDING_OFF, NULL);
   set (s, HEALTH_FIREWALL_BLOCKS, warnings & HOST_WARNING_FIREWALL_BLOCKS, blocking_chain);
   if (g_strcmp0 (s->local_dns, local_dns) != 0) {
     g_free (s->local_dns);

@@ -12,8 +12,9 @@ _warren() {
   done
 
   local common="--bus= --no-ask-password --help"
-  local settings="--accept-dns --accept-routes --advertise-tags= --exit-node=
-    --exit-node-allow-lan-access --hostname= --shields-up"
+  local settings="--accept-dns --accept-routes --advertise-exit-node --advertise-routes=
+    --advertise-tags= --exit-node= --exit-node-allow-lan-access --hostname= --shields-up
+    --snat-subnet-routes"
   local sign_in="--auth-key= --login-server= --qr --timeout="
   local words
 
@@ -29,8 +30,8 @@ _warren() {
         [[ $current == -* ]] || words="list suggest use" ;;
     set) words="$settings $common" ;;
     get) words="--json --set-flags $common"
-        [[ $current == -* ]] || words="all accept-dns accept-routes advertise-tags exit-node
-          exit-node-allow-lan-access hostname shields-up" ;;
+        [[ $current == -* ]] || words="all accept-dns accept-routes advertise-exit-node advertise-routes
+          advertise-tags exit-node exit-node-allow-lan-access hostname shields-up snat-subnet-routes" ;;
     netcheck) words="--format= $common" ;;
     whois) words="--json --proto= $common" ;;
     version) words="--daemon --json $common" ;;

@@ -122,6 +122,8 @@ class Mock:
                 "Problem": ("", "", {}, 0), "ExitNode": {"Mode": v("s", "none")},
                 "Preferences": {
                     "AcceptDns": v("b", True), "AcceptRoutes": v("b", False),
+                    "AdvertiseExitNode": v("b", False), "AdvertiseRoutes": v("as", []),
+                    "SnatRoutes": v("b", True),
                     "ShieldsUp": v("b", False), "ExitNode": v("s", ""),
                     "ExitNodeAllowLan": v("b", False),
                     "Hostname": v("s", options.get("Hostname", "")), "AutoConnect": v("b", True),

@@ -19,18 +19,21 @@ test_round_trip (void)
   preferences_init (&a, "https://x");
   preferences_init (&b, "https://x");
   g_autoptr (GError) error = NULL;
-  g_assert_true (apply (&a,
-                        "{'AcceptDns': <false>, 'AcceptRoutes': <true>, 'AutoConnect': <false>,"
-                        " 'ExitNode': <'n5Zu2CNTRL'>, 'ExitNodeAllowLan': <true>,"
-                        " 'Hostname': <'loom'>, 'Mtu': <uint32 1400>, 'Port': <uint16 41642>,"
-                        " 'ShieldsUp': <true>, 'Tags': <['tag:lab', 'tag:x-1']>}",
-                        &error));
+  g_assert_true (apply (
+      &a,
+      "{'AcceptDns': <false>, 'AcceptRoutes': <true>, 'AutoConnect': <false>,"
+      " 'ExitNode': <'n5Zu2CNTRL'>, 'ExitNodeAllowLan': <true>,"
+      " 'AdvertiseRoutes': <['fd00::/64', '192.168.7.0/24', 'fd00::/64']>,"
+      " 'SnatRoutes': <false>, 'Hostname': <'loom'>, 'Mtu': <uint32 1400>, 'Port': <uint16 41642>,"
+      " 'ShieldsUp': <true>, 'Tags': <['tag:lab', 'tag:x-1']>}",
+      &error));
   g_assert_no_error (error);
   g_autoptr (GVariant) all = g_variant_ref_sink (preference_keys_to_variant (&a));
-  g_assert_cmpuint (g_variant_n_children (all), ==, 10);
+  g_assert_cmpuint (g_variant_n_children (all), ==, 13);
   g_assert_true (preference_keys_apply (&b, all, &error));
   g_assert_true (preferences_equal (&a, &b));
   g_assert_cmpint (b.exit_node_mode, ==, EXIT_NODE_BY_ID);
+  g_assert_cmpuint (b.n_advertise_routes, ==, 2);
   preferences_clear (&a);
   preferences_clear (&b);
 }
@@ -67,6 +70,10 @@ test_all_or_nothing (void)
       "{'AcceptRoutes': <true>, 'ExitNode': <'n5 x'>}",
       "{'AcceptRoutes': <true>, 'ExitNode': <'../x\\u00e9'>}",
       "{'AcceptRoutes': <'yes'>}",
+      "{'AcceptRoutes': <true>, 'AdvertiseRoutes': <['192.168.7.1/24']>}",
+      "{'AcceptRoutes': <true>, 'AdvertiseRoutes': <['0.0.0.0/0']>}",
+      "{'AcceptRoutes': <true>, 'AdvertiseRoutes': <['office']>}",
+      "{'AdvertiseExitNode': <true>, 'ExitNode': <'auto:any'>}",
   };
   for (size_t i = 0; i < G_N_ELEMENTS (bad); i++) {
     Preferences p, fresh;

@@ -276,6 +276,44 @@ test_foreign_firewall (void)
   g_free (shell ("nft flush ruleset"));
 }
 
+/* Serving: what the kernel and other firewalls need for it comes and goes with it. */
+static void
+test_serving (void)
+{
+  TunDevice tun;
+  g_free (shell ("nft add table ip filter;"
+                 "nft 'add chain ip filter FORWARD { type filter hook forward priority 0; "
+                 "policy drop; }'"));
+  g_autofree char *before = snapshot ();
+  Host *host = open_host (&tun);
+  HostConfigBuilder *b = host_config_builder_new ();
+  add_ip (b, host_config_builder_add_address, "100.64.0.1");
+  host_config_builder_set_forward (b, true, true, true);
+  HostConfig *config = host_config_build (b);
+
+  g_assert_true (host_apply (host, config, NULL));
+  host_config_unref (config);
+  g_assert_cmpuint (host_warnings (host), ==, 0);
+  assert_contains ("cat /proc/sys/net/ipv4/ip_forward", "1");
+  assert_contains ("cat /proc/sys/net/ipv6/conf/all/forwarding", "1");
+  assert_contains ("cat /proc/sys/net/ipv6/conf/default/accept_ra", "2");
+  assert_contains ("nft list table inet warren", "masquerade");
+  assert_contains ("nft list chain ip filter FORWARD", "iifname \"" TUN "\" counter");
+  assert_contains ("nft list chain ip filter FORWARD", "oifname \"" TUN "\" counter");
+  apply (host, false);
+  assert_contains ("cat /proc/sys/net/ipv4/ip_forward", "0");
+  assert_contains ("cat /proc/sys/net/ipv6/conf/all/forwarding", "0");
+  assert_contains ("cat /proc/sys/net/ipv6/conf/default/accept_ra", "1");
+  assert_lacks ("nft list table inet warren", "masquerade");
+  assert_lacks ("nft list chain ip filter FORWARD", TUN);
+  host_undo (host);
+  host_free (host);
+  tun_close (&tun);
+  g_autofree char *after = snapshot ();
+  g_assert_cmpstr (before, ==, after);
+  g_free (shell ("nft flush ruleset"));
+}
+
 static void
 test_busy (void)
 {
@@ -360,6 +398,7 @@ main (int argc, char **argv)
   g_test_add_func ("/host/deleted-rules-come-back-within-limits", test_rules_come_back);
   g_test_add_func ("/host/a-killed-process-leaks-nothing", test_killed_process_leaks_nothing);
   g_test_add_func ("/host/other-firewalls-are-opened-or-named", test_foreign_firewall);
+  g_test_add_func ("/host/serving-opens-what-it-needs-and-shuts-it-again", test_serving);
   g_test_add_func ("/host/tun/a-used-device-is-busy", test_busy);
   g_test_add_func ("/host/works-without-ipv6", test_without_ipv6);
   g_test_add_func ("/host/link-monitor/notices-a-new-address", test_monitor);

@@ -509,7 +509,10 @@ random_message (Random *random)
 static void
 random_preference (World *w, Random *random)
 {
-  switch (random_below (random, 6)) {
+  switch (random_below (random, 7)) {
+    case 5:
+      w->prefs.advertise_exit_node = !w->prefs.advertise_exit_node;
+      break;
     case 0:
       w->prefs.accept_routes = !w->prefs.accept_routes;
       break;

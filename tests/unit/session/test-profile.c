@@ -38,6 +38,12 @@ full_profile (void)
   p->preferences.n_tags = 2;
   strcpy (p->preferences.tags[0], "tag:a");
   strcpy (p->preferences.tags[1], "tag:b");
+  p->preferences.advertise_exit_node = true;
+  p->preferences.snat_routes = false;
+  for (uint8_t i = 0; i < 2; i++) {
+    IpPrefix route = {.addr = ip_from_v4 (0xc0a80000U + (i << 8)), .bits = 24};
+    g_assert_true (preferences_offer_route (&p->preferences, &route));
+  }
   return p;
 }
 
