@@ -67,6 +67,16 @@ class Home:
         return subprocess.run([find_program("warren-coordinator"), "--data-dir", self.data_dir, "status"],
                               capture_output=True, check=False).returncode == 0
 
+    def node(self, name):
+        """What the coordinator knows of a device, None when it knows none."""
+        return next((node for node in self.json("nodes", "list") if node["name"] == name), None)
+
+    def set_policy(self, text):
+        path = os.path.join(self.dir, "policy.json")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return self.run("policy", "set", path)
+
     def run(self, *words):
         return run([find_program("warren-coordinator"), "--data-dir", self.data_dir, *words])
 

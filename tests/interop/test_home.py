@@ -10,10 +10,6 @@ from nodes import chosen_pairs, make_node
 from traffic import transfer
 
 
-def entry(home, name):
-    return next((node for node in home.json("nodes", "list") if node["name"] == name), None)
-
-
 def joining(tap, home, a, b):
     with tap.test("both join with one reusable key"):
         key = home.run("keys", "create", "--reusable").strip()
@@ -21,7 +17,7 @@ def joining(tap, home, a, b):
             node.start()
             node.up(auth_key=key)
             assert node.state() == "Running", node.status()
-        wait_for(lambda: all(entry(home, n.name)["online"] for n in (a, b)), 10, "both are online")
+        wait_for(lambda: all(home.node(n.name)["online"] for n in (a, b)), 10, "both are online")
     with tap.test("pings go both ways and the path becomes direct"):
         a.wait_peer(b)
         b.wait_peer(a)
@@ -41,23 +37,17 @@ def relay(tap, lab, home, a, b):
 
 
 def policy(tap, home, a, b):
-    def set_policy(text):
-        path = os.path.join(home.dir, "policy.json")
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-        return home.run("policy", "set", path)
-
     with tap.test("a policy without rules ends what was allowed, and allowing brings it back"):
         assert a.icmp(b.ip4, count=1)
-        set_policy('{"acls": []}')
+        home.set_policy('{"acls": []}')
         wait_for(lambda: not (a.status().get("Peer") or {}), 10, "nobody is visible any more")
-        set_policy('{ /* everybody */ "acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"],},],}')
+        home.set_policy('{ /* everybody */ "acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"],},],}')
         a.wait_peer(b)
         b.wait_peer(a)
         wait_for(lambda: a.icmp(b.ip4, count=1, check=False), 15, "echoes come back")
     with tap.test("a bad policy is refused and changes nothing"):
         try:
-            set_policy('{"acls": [{"action": "deny"}]}')
+            home.set_policy('{"acls": [{"action": "deny"}]}')
             raise AssertionError("it was taken")
         except Exception as error:
             assert "only" in str(error) or "exit" in str(error), error
@@ -105,7 +95,7 @@ def restarts(tap, home, a, b):
         before = (a.ip4, b.ip4)
         home.stop(kill=True)
         home.start()
-        wait_for(lambda: all((entry(home, n.name) or {}).get("online") for n in (a, b)), 60, "both are online again")
+        wait_for(lambda: all((home.node(n.name) or {}).get("online") for n in (a, b)), 60, "both are online again")
         assert (a.ip4, b.ip4) == before
         a.icmp(b.ip4)
 

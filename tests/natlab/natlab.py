@@ -244,6 +244,21 @@ class Lab:
             host.nets6 = [f"{net6}::/64"]
         return host
 
+    def behind(self, router, name, net4, net6=None):
+        """A host that is reached through `router` alone and knows no way further than it: the network
+        behind a subnet router (`net4` = "192.168.50" gives .2, the router has .1)."""
+        inner = Namespace(self, name)
+        run(["ip", "link", "add", "eth0", "netns", inner.name, "type", "veth", "peer", "name", name, "netns",
+             router.name])
+        router.ip_batch(f"address add {net4}.1/24 dev {name}", f"link set {name} up")
+        inner.ip_batch(f"address add {net4}.2/24 dev eth0", "link set eth0 up")
+        inner.ip4, inner.ip6 = f"{net4}.2", None
+        if net6:
+            router.ip_batch(f"address add {net6}::1/64 dev {name} nodad")
+            inner.ip_batch(f"address add {net6}::2/64 dev eth0 nodad")
+            inner.ip6 = f"{net6}::2"
+        return inner
+
     def block_udp(self, a, b):
         """Drops UDP between the two hosts' sites, in both directions, until unblock_udp."""
         self._blocked.add((a, b))
