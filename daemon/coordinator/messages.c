@@ -166,46 +166,6 @@ make_self (State *state, const CoNode *node, Arena *arena)
 
 /* ---- the rest of the map ---- */
 
-static NetmapDns *
-make_dns (State *state)
-{
-  const CoSettings *settings = &state->model.settings;
-  JsonWriter w;
-  JsonReader r;
-
-  json_writer_init (&w);
-  json_writer_begin_object (&w);
-  json_writer_name (&w, "Proxied");
-  json_writer_bool (&w, settings->magic_dns);
-  json_writer_name (&w, "Domains");
-  json_writer_begin_array (&w);
-  json_writer_string (&w, settings->domain);
-  json_writer_end_array (&w);
-  json_writer_name (&w, "Routes");
-  json_writer_begin_object (&w);
-  json_writer_name (&w, settings->domain);
-  json_writer_begin_array (&w);
-  json_writer_end_array (&w);
-  json_writer_end_object (&w);
-  if (settings->n_nameservers > 0) {
-    json_writer_name (&w, "Resolvers");
-    json_writer_begin_array (&w);
-    for (size_t i = 0; i < settings->n_nameservers; i++) {
-      json_writer_begin_object (&w);
-      json_writer_name (&w, "Addr");
-      json_writer_string (&w, settings->nameservers[i]);
-      json_writer_end_object (&w);
-    }
-    json_writer_end_array (&w);
-  }
-  json_writer_end_object (&w);
-  json_reader_init (&r, w.data, w.size);
-  NetmapDns *dns = netmap_dns_decode (&r);
-  json_reader_clear (&r);
-  json_writer_clear (&w);
-  return dns;
-}
-
 static void
 add_filter (State *state, Stream *stream, const CoNode *node, MapMessage *message)
 {
@@ -399,10 +359,9 @@ stream_update (State *state, Stream *stream)
   add_filter (state, stream, self, message);
   if (stream->settings != state->settings) {
     stream->settings = state->settings;
-    message->dns = make_dns (state);
+    message->dns = settings_dns (&state->model.settings);
     message->domain = arena_strdup (&message->arena, state->model.settings.domain);
-    if (state->derp_map)
-      message->derp_map = derp_map_ref (state->derp_map);
+    message->derp_map = settings_derp_map (&state->model.settings, state->derp_map);
   }
   if (is_worth_sending (stream, message))
     send_message (state, stream, message);

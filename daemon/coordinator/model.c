@@ -12,16 +12,13 @@
 #include <strings.h>
 
 #define KEY_PREFIX    "wkey-auth-"
-#define POOL4         0x64400000u /* 100.64.0.0/10 */
-#define POOL4_SIZE    (1u << 22)
 #define ADDRESS_TRIES 64 /* random ones, before the pool is searched from its start */
 
 void
 model_init (CoModel *model)
 {
   *model = (CoModel){.next_node = 1, .next_user = 1};
-  model->settings.domain = mem_strndup ("home.internal", 13);
-  model->settings.magic_dns = true;
+  settings_init (&model->settings);
 }
 
 static void
@@ -89,8 +86,7 @@ model_clear (CoModel *model)
   free (model->users);
   free (model->nodes);
   free (model->keys);
-  free_strings (model->settings.nameservers, model->settings.n_nameservers);
-  free (model->settings.domain);
+  settings_clear (&model->settings);
   free (model->policy_text);
 }
 
@@ -212,15 +208,12 @@ address_is_usable (const CoModel *model, uint32_t address)
   return true;
 }
 
-/* The IPv6 address beside an IPv4 one: its last three bytes behind the /104 of §17.6. */
+/* The IPv6 address beside an IPv4 one: its last three bytes behind the prefix (§17.6). */
 static IpAddr
-address6_for (uint32_t address)
+address6_for (const CoModel *model, uint32_t address)
 {
-  static const uint8_t prefix[13]
-      = {0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0, 0xab, 0x12, 0x48, 0x43, 0xcd, 0x96, 0x62};
-  IpAddr addr = {.family = 6};
+  IpAddr addr = model->settings.pool6.addr;
 
-  memcpy (addr.bytes, prefix, sizeof prefix);
   addr.bytes[13] = (uint8_t)(address >> 16);
   addr.bytes[14] = (uint8_t)(address >> 8);
   addr.bytes[15] = (uint8_t)address;
@@ -231,20 +224,21 @@ address6_for (uint32_t address)
 static bool
 allocate_addresses (const CoModel *model, CoNode *node, Random *random)
 {
-  uint32_t found = 0;
+  const IpPrefix *pool = &model->settings.pool4;
+  uint32_t start = load_be32 (pool->addr.bytes), size = 1u << (32 - pool->bits), found = 0;
 
   for (int i = 0; i < ADDRESS_TRIES && !found; i++) {
-    uint32_t address = POOL4 + (uint32_t)random_below (random, POOL4_SIZE);
+    uint32_t address = start + (uint32_t)random_below (random, size);
     if (address_is_usable (model, address))
       found = address;
   }
-  for (uint32_t address = POOL4; address < POOL4 + POOL4_SIZE && !found; address++)
+  for (uint32_t address = start; address - start < size && !found; address++)
     if (address_is_usable (model, address))
       found = address;
   if (!found)
     return false;
   node->addr4 = ip_from_v4 (found);
-  node->addr6 = address6_for (found);
+  node->addr6 = address6_for (model, found);
   return true;
 }
 

@@ -10,6 +10,7 @@
 #include "base/key.h"
 #include "base/random.h"
 #include "base/wall-time.h"
+#include "coordinator/network-settings.h"
 #include "coordinator/policy.h"
 #include "netmap/hostinfo.h"
 #include "netmap/map-request.h"
@@ -84,15 +85,6 @@ typedef struct
   WallTime created;
   WallTime expiry; /* unset: never */
 } CoAuthKey;
-
-typedef struct
-{
-  char *domain; /* MagicDNS suffix, "home.internal" */
-  bool magic_dns;
-  char **nameservers; /* override the local ones */
-  size_t n_nameservers;
-  int64_t key_days; /* life of a node key; 0: for ever */
-} CoSettings;
 
 typedef struct
 {

@@ -120,11 +120,18 @@ state_delete_node_record (State *state, const CoNode *node)
   push_record (state, "node", name, NULL);
 }
 
-void
-state_save_user (State *state, const CoUser *user)
+const char *
+state_role_name (PolicyRole role)
 {
   static const char *const roles[]
       = {"member", "owner", "admin", "it-admin", "network-admin", "billing-admin", "auditor"};
+
+  return roles[role];
+}
+
+void
+state_save_user (State *state, const CoUser *user)
+{
   char name[24];
   JsonWriter w;
 
@@ -133,7 +140,7 @@ state_save_user (State *state, const CoUser *user)
   write_i64 (&w, "id", user->id);
   write_string (&w, "login", user->login);
   write_string (&w, "displayName", user->display_name);
-  write_string (&w, "role", roles[user->role]);
+  write_string (&w, "role", state_role_name (user->role));
   write_time (&w, "created", user->created);
   json_writer_end_object (&w);
   snprintf (name, sizeof name, "%lld", (long long)user->id);
@@ -173,10 +180,7 @@ state_save_settings (State *state)
 
   json_writer_init (&w);
   json_writer_begin_object (&w);
-  write_string (&w, "domain", settings->domain);
-  write_bool (&w, "magicDns", settings->magic_dns);
-  write_strings (&w, "nameservers", settings->nameservers, settings->n_nameservers);
-  write_i64 (&w, "keyDays", settings->key_days);
+  settings_write (settings, &w);
   write_i64 (&w, "nextNode", state->model.next_node);
   json_writer_end_object (&w);
   push_record (state, "setting", "network", &w);
@@ -409,16 +413,9 @@ load_network (CoModel *model, JsonReader *r)
 
   json_reader_enter_object (r);
   while (json_reader_next_member (r, &name)) {
-    if (json_string_equal (name, "domain")) {
-      free (settings->domain);
-      settings->domain = read_text (r);
-    } else if (json_string_equal (name, "magicDns"))
-      settings->magic_dns = json_reader_bool (r);
-    else if (json_string_equal (name, "nameservers"))
-      settings->nameservers = read_texts (r, &settings->n_nameservers);
-    else if (json_string_equal (name, "keyDays"))
-      settings->key_days = json_reader_i64 (r);
-    else if (json_string_equal (name, "nextNode")) {
+    if (settings_read_member (settings, name, r))
+      continue;
+    if (json_string_equal (name, "nextNode")) {
       NodeId next = json_reader_i64 (r);
       if (next > model->next_node)
         model->next_node = next;

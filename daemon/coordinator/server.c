@@ -58,8 +58,11 @@ watch_for (Server *server, Watch *watch, int operation, uint32_t events)
 static void
 announce_gone (Server *server, Client *client)
 {
-  if (!client->connection)
+  if (!client->connection) {
+    StateEvent event = {.type = STATE_EVENT_GONE, .request = server_request_number (client, 0)};
+    server_input (server, &event);
     return;
+  }
   for (int32_t stream = 1; stream < INT32_MAX; stream += 2) {
     if (stream > client->last_stream)
       break;
@@ -143,6 +146,7 @@ run_command (Server *server, Client *client)
           .request = server_request_number (client, 0),
           .command = {(const char *const *)request.words, request.n_words, request.input},
       };
+      client->until_us = TIME_NEVER; /* the answer may be a long time coming */
       server_input (server, &event);
       command_request_clear (&request);
       buffer_reset (&client->in);
@@ -434,7 +438,10 @@ open_state (Server *server)
   if (!server_load_key (server->options->data_dir, "server.key", server->key->bytes)
       || !server_open_relay (server->options, &server->relay, &map))
     return false;
-  server->state = state_new (&(StateConfig){server->options->url, map}, random_system ());
+  server->state = state_new (&(StateConfig){.url = server->options->url,
+                                            .derp_map = map,
+                                            .listen = server->options->listen},
+                             random_system ());
   if (map)
     derp_map_unref (map);
   server->store = store_open (path, &error);

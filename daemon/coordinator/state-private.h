@@ -4,14 +4,15 @@
 #include "coordinator/policy-view.h"
 #include "coordinator/state.h"
 
-#define PENDING_MAX       1024
-#define PENDING_LIFE_US   (15 * 60 * USEC_PER_SEC)
-#define PENDING_ID_BYTES  16
-#define BATCH_US          (50 * USEC_PER_MSEC) /* changes are gathered for so long */
-#define KEEP_ALIVE_MIN_US (50 * USEC_PER_SEC)
-#define KEEP_ALIVE_MAX_US (60 * USEC_PER_SEC)
-#define OFFLINE_US        (10 * USEC_PER_SEC) /* a stream may come back for so long */
-#define EPHEMERAL_US      (120 * USEC_PER_SEC)
+#define PENDING_MAX        1024
+#define PENDING_LIFE_US    (15 * 60 * USEC_PER_SEC)
+#define PENDING_ID_BYTES   16
+#define BATCH_US           (50 * USEC_PER_MSEC) /* changes are gathered for so long */
+#define KEEP_ALIVE_MIN_US  (50 * USEC_PER_SEC)
+#define KEEP_ALIVE_MAX_US  (60 * USEC_PER_SEC)
+#define OFFLINE_US         (10 * USEC_PER_SEC) /* a stream may come back for so long */
+#define EPHEMERAL_US       (120 * USEC_PER_SEC)
+#define STATE_WATCHERS_MAX 64
 
 /* What one stream was told of one peer. */
 typedef struct
@@ -59,6 +60,7 @@ typedef struct
 struct State
 {
   char *url;
+  char *listen; /* as it is shown; NULL: unknown */
   DerpMap *derp_map;
   Random *random;
   CoModel model;
@@ -72,9 +74,14 @@ struct State
   size_t n_pending, pending_room;
   StateAction *actions; /* queue */
   size_t n_actions, actions_room, first_action;
-  int64_t flush_us;  /* when gathered changes go out; TIME_NEVER: none */
-  uint64_t settings; /* version of DNS and relays */
-  WallTime wall;     /* of the event at hand */
+  int64_t flush_us;          /* when gathered changes go out; TIME_NEVER: none */
+  uint64_t settings;         /* version of DNS and relays */
+  uint64_t revision;         /* rises with every change that a list of the network would show */
+  uint64_t watched_revision; /* what watchers were told last */
+  size_t watched_pending;
+  uint64_t watchers[STATE_WATCHERS_MAX]; /* requests that wait for a change */
+  size_t n_watchers;
+  WallTime wall; /* of the event at hand */
   int64_t now_us;
 };
 
@@ -98,6 +105,7 @@ void state_save_user (State *state, const CoUser *user);
 void state_save_key (State *state, const CoAuthKey *key);
 void state_save_settings (State *state);
 void state_save_policy (State *state);
+const char *state_role_name (PolicyRole role);
 
 /* ---- registration (registration.c) ---- */
 
@@ -123,7 +131,11 @@ void stream_free (Stream *stream);
 /* The message that brings STREAM up to date; nothing when it is. */
 void stream_update (State *state, Stream *stream);
 
-/* ---- commands (commands.c) ---- */
+/* ---- commands (commands.c, command-*.c) ---- */
 
 void state_command (State *state, const StateEvent *event);
 bool state_set_policy (State *state, const char *text, PolicyIssues *issues);
+/* REQUEST is answered with the status when the revision has risen; false: too many wait. */
+bool state_watch (State *state, uint64_t request);
+void state_forget_watcher (State *state, uint64_t request);
+void state_answer_watchers (State *state);

@@ -12,6 +12,7 @@ state_new (const StateConfig *config, Random *random)
   PolicyIssues issues;
 
   state->url = mem_strndup (config->url, strlen (config->url));
+  state->listen = config->listen ? mem_strndup (config->listen, strlen (config->listen)) : NULL;
   state->derp_map = config->derp_map ? derp_map_ref (config->derp_map) : NULL;
   state->random = random;
   state->flush_us = TIME_NEVER;
@@ -41,6 +42,7 @@ state_free (State *state)
   model_clear (&state->model);
   if (state->derp_map)
     derp_map_unref (state->derp_map);
+  free (state->listen);
   free (state->url);
   free (state);
 }
@@ -54,6 +56,7 @@ state_push (State *state, StateActionType type, uint64_t request)
       = mem_grow (state->actions, state->n_actions, &state->actions_room, sizeof *state->actions);
   StateAction *action = &state->actions[state->n_actions++];
   *action = (StateAction){.type = type, .request = request};
+  state->revision += type == STATE_ACTION_RECORD;
   return action;
 }
 
@@ -119,6 +122,7 @@ state_view_changed (State *state)
 void
 state_changed (State *state, CoNode *node, bool whole)
 {
+  state->revision++;
   if (whole) {
     node->version++;
     state_view_changed (state);
@@ -174,11 +178,44 @@ state_view (State *state)
 
 /* ---- the verbs ---- */
 
+static bool
+set_text (char **setting, const char *text)
+{
+  if (!text || strcmp (*setting, text) == 0)
+    return false;
+  free (*setting);
+  *setting = mem_strndup (text, strlen (text));
+  return true;
+}
+
+static bool
+set_prefix (IpPrefix *setting, const IpPrefix *prefix)
+{
+  if (!prefix || ip_prefix_equal (setting, prefix))
+    return false;
+  *setting = *prefix;
+  return true;
+}
+
+void
+state_configure (State *state, const StateNetwork *network)
+{
+  CoSettings *settings = &state->model.settings;
+  bool changed = set_text (&settings->name, network->name);
+
+  changed |= set_text (&settings->domain, network->domain);
+  changed |= set_prefix (&settings->pool4, network->prefix4);
+  changed |= set_prefix (&settings->pool6, network->prefix6);
+  if (changed)
+    state_save_settings (state);
+}
+
 void
 state_start (State *state, WallTime wall, int64_t now_us)
 {
   state->wall = wall;
   state->now_us = now_us;
+  state->revision = (uint64_t)wall.seconds << 20; /* higher than in an earlier life */
   if (state->model.n_users == 0)
     state_save_user (state, model_add_user (&state->model, "owner", "Owner", ROLE_OWNER, wall));
   for (size_t i = 0; i < state->model.n_nodes; i++) {
@@ -204,6 +241,7 @@ state_input (State *state, const StateEvent *event, int64_t now_us)
       state_map (state, event);
       break;
     case STATE_EVENT_GONE:
+      state_forget_watcher (state, event->request);
       if (!state_stream_gone (state, event->request))
         state_forget_waiter (state, event->request);
       break;
@@ -215,6 +253,7 @@ state_input (State *state, const StateEvent *event, int64_t now_us)
   }
   state_expire_pending (state);
   state_stream_ticks (state);
+  state_answer_watchers (state);
   if (now_us >= state->flush_us)
     state_flush (state);
 }

@@ -16,8 +16,9 @@ typedef struct State State;
 
 typedef struct
 {
-  const char *url;   /* base URL that nodes and people use; borrowed for state_new */
-  DerpMap *derp_map; /* handed to every node; a reference is taken */
+  const char *url;    /* base URL that nodes and people use; borrowed for state_new */
+  DerpMap *derp_map;  /* handed to every node; a reference is taken */
+  const char *listen; /* ADDRESS:PORT, to be shown; NULL: unknown */
 } StateConfig;
 
 typedef enum
@@ -78,7 +79,7 @@ typedef struct
     } record;
     struct
     {
-      int status; /* HTTP; 0 of a command went well, 1 did not */
+      int status; /* HTTP; of a command its exit code */
       char *body;
       size_t size;
     } reply;
@@ -102,6 +103,15 @@ void state_free (State *state);
 /* Before the first event: one record as it was written. False and *ERROR when it cannot be read. */
 bool state_load (State *state, const char *table, const char *name, const char *value,
                  const char **error);
+
+/* What the configuration fixes; NULL leaves it as it was. After the last record. */
+typedef struct
+{
+  const char *name, *domain;
+  const IpPrefix *prefix4, *prefix6; /* of devices that join from now on */
+} StateNetwork;
+
+void state_configure (State *state, const StateNetwork *network);
 
 /* After the last record. Makes an owner account when there is none. */
 void state_start (State *state, WallTime wall, int64_t now_us);
