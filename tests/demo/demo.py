@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 """The demonstration behind ./quickstart: a private network on this computer.
 
-    demo.py start   coordinator, relay and two devices in network namespaces, and the desktop's daemon in one
+    demo.py start   coordinator, relay and three devices in network namespaces, and the desktop's daemon in one
                     of its own, so that a Warren that runs on this computer already is left alone; opens the
                     window, or without a screen leaves a picture of it
     demo.py stop    takes everything away again
+
+$WARREN_DEMO_DIR is where it keeps its process id and its web page, /run/warren-demo if not set.
 """
 
 import os
@@ -15,17 +17,20 @@ import subprocess
 import sys
 import time
 
+BEGIN = time.monotonic()
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "..", folder) for folder in ("interop", "natlab", "ui")]
 
 from desktop import install_icons, install_schema  # noqa: E402
 from home import Home  # noqa: E402
-from natlab import Lab  # noqa: E402
+from lab import wait_for  # noqa: E402
+from natlab import Lab, LabError  # noqa: E402
 from nodes import Warren, find_program  # noqa: E402
 
-PID_FILE = "/run/warren-demo.pid"
+FOLDER = os.environ.get("WARREN_DEMO_DIR") or "/run/warren-demo"
+PID_FILE = os.path.join(FOLDER, "pid")
 LIFE_S = 4 * 3600
-PAGE = "<!DOCTYPE html><title>nas</title><h1>Hello from the device nas</h1>\n"
+OFFICE = "192.168.50"  # the subnet behind the device "nas"
 PICTURE = "warren-window.png"
 
 
@@ -45,13 +50,9 @@ def user():
     return os.environ.get("SUDO_UID") or str(os.getuid())
 
 
-def serve_page(host, address):
-    """A small web server on a device, to have something to look at."""
-    folder = "/run/warren-demo-page"
-    os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, "index.html"), "w", encoding="utf-8") as file:
-        file.write(PAGE)
-    host.popen([sys.executable, "-m", "http.server", "--bind", address, "--directory", folder, "80"],
+def serve_page(host, title):
+    """A small web server, to have something to look at; it tells visitors where they come from."""
+    host.popen([sys.executable, os.path.join(HERE, "page.py"), host.ip4, title],
                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -79,7 +80,7 @@ def open_window(bus, folder):
         return "The window is open."
     picture = os.path.join(folder, PICTURE)
     script = ('"$0" & app=$!; sleep 5; import -window root "$1"; kill $app')
-    subprocess.run(["xvfb-run", "-a", "-s", "-screen 0 1000x700x24", "dbus-run-session", "--", "sh", "-c", script, app,
+    subprocess.run(["xvfb-run", "-a", "-s", "-screen 0 880x640x24", "dbus-run-session", "--", "sh", "-c", script, app,
                     picture], env={**os.environ, **environment, "GDK_BACKEND": "x11"}, timeout=60, check=False,
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return f"There is no screen here; a picture of the window:\n\n  {picture}" if os.path.exists(picture) \
@@ -93,21 +94,55 @@ def wait_for_end():
         time.sleep(1)
 
 
+def join(node, key, *options):
+    """Starts to connect a device whose daemon was launched; wait for what is returned."""
+    wait_for(node.answers, 10, f"{node.name} answers")
+    command = ["up", f"--login-server={node.tailnet.url}", f"--auth-key={key}", f"--hostname={node.name}", *options]
+    return node.host.popen(node.cli_command() + command, env=node.environment, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+
+
+def connect(lab, home):
+    """The desktop, connected, and when that was."""
+    desktop = Warren(home, lab.host("desktop"), "desktop", uid=user())
+    desktop.launch()
+    if join(desktop, new_key(home), "--accept-routes").wait(10) != 0:
+        raise LabError("the desktop does not connect: " + desktop.log()[-500:])
+    return desktop, time.monotonic() - BEGIN
+
+
+def new_key(home):
+    return home.run("keys", "create", "--reusable").strip()
+
+
+def add_devices(lab, home):
+    """Three devices, connected, with what they offer approved; the host behind one of them."""
+    nas, gateway, phone = [Warren(home, lab.host(name, nat=nat), name)
+                           for name, nat in (("nas", "easy"), ("gateway", None), ("phone", "easy"))]
+    office = lab.behind(nas.host, "office", OFFICE)
+    offers = {nas: [f"--advertise-routes={OFFICE}.0/24"], gateway: ["--advertise-exit-node"], phone: []}
+    for node in offers:
+        node.launch()
+    key = new_key(home)
+    for waiting in [join(node, key, *options) for node, options in offers.items()]:
+        waiting.wait(10)
+    home.run("routes", "approve", "nas", f"{OFFICE}.0/24")
+    home.run("routes", "approve", "gateway", "0.0.0.0/0", "::/0")
+    return office, gateway
+
+
 def serve(say):
     """The demonstration itself; SAY tells the person at the terminal."""
     with Lab() as lab, Home(lab, official=False) as home:
-        key = home.run("keys", "create", "--reusable").strip()
-        begin = time.monotonic()
-        desktop = Warren(home, lab.host("desktop"), "desktop", uid=user()).start()
-        desktop.up(auth_key=key)
-        connected = time.monotonic() - begin
-        others = [Warren(home, lab.host(name, nat="easy"), name).start() for name in ("nas", "phone")]
-        for node in others:
-            node.up(auth_key=key)
-        desktop.wait_peer(others[-1])
-        serve_page(others[0].host, others[0].ip4)
+        internet = lab.server("internet", "20.99.0")
+        desktop, connected = connect(lab, home)
+        office, gateway = add_devices(lab, home)
+        desktop.wait_peer(gateway, lambda peer: peer and peer.get("ExitNodeOption"))
+        serve_page(office, "Hello from a web server behind nas")
+        serve_page(internet, "Hello from the internet")
         window = open_window(desktop.bus, home.dir)
         warren = f"WARREN_BUS={desktop.bus} {find_program('warren')}"
+        inside = f"sudo ip netns exec {desktop.host.name}"
         say(f"""
 Connected in {connected:.1f} s. {window}
 
@@ -115,9 +150,11 @@ Try:
 
   {warren} status
   {warren} ping phone
-  sudo ip netns exec {desktop.host.name} curl http://{others[0].ip4}/
+  {inside} curl -s http://{office.ip4}/     # a web server in the subnet behind nas
+  {warren} set --exit-node gateway; {inside} curl -s http://{internet.ip4}/
   sudo {find_program('warren-coordinator')} --data-dir {home.data_dir} nodes list
-  ./quickstart --stop
+
+./quickstart --stop ends it and leaves nothing behind.
 """)
         wait_for_end()
 
@@ -134,6 +171,7 @@ def start():
         sys.exit(0 if "Connected" in text else 1)
     os.close(reader)
     os.setsid()
+    os.makedirs(FOLDER, exist_ok=True)
     with open(PID_FILE, "w", encoding="ascii") as file:
         file.write(str(os.getpid()))
     pipe = os.fdopen(writer, "w")
@@ -151,8 +189,7 @@ def start():
         if not pipe.closed:
             say(f"The demonstration could not start: {error}\n")
     finally:
-        shutil.rmtree("/run/warren-demo-page", ignore_errors=True)
-        os.unlink(PID_FILE)
+        shutil.rmtree(FOLDER, ignore_errors=True)
 
 
 def stop():
