@@ -55,10 +55,11 @@ def wait_for(predicate, timeout, what):
         time.sleep(0.05)
 
 
-def tail(path, lines=40):
+def tail(path, lines=40, without="\0"):
+    """The last lines of a file, those that contain WITHOUT left out."""
     try:
         with open(path, errors="replace") as file:
-            return "".join(file.readlines()[-lines:])
+            return "".join([line for line in file if without not in line][-lines:])
     except FileNotFoundError:
         return ""
 
@@ -249,5 +250,5 @@ class Tailnet:
         """The ends of all logs, for a failed test."""
         programs = [("control", self.control.log_path, 6)]
         programs += [(f"relay {n}", relay.log_path, 4) for n, relay in enumerate(self.relays, 1)]
-        programs += [(f"{node.name} ({node.kind})", node.log_path, 15) for node in self.nodes]
-        return "".join(f"--- {name}\n{tail(path, lines)}" for name, path, lines in programs)
+        programs += [(f"{node.name} ({node.kind})", node.log_path, 60) for node in self.nodes]
+        return "".join(f"--- {name}\n{tail(path, lines, without='debug: api:')}" for name, path, lines in programs)
