@@ -1,6 +1,7 @@
 /* Commands on the network as a whole: what it is, names, relays. */
 
 #include "coordinator/command.h"
+#include "coordinator/pending.h"
 
 #include "base/memory.h"
 
@@ -36,7 +37,7 @@ write_status (const State *state, JsonWriter *w)
   json_writer_name (w, "online");
   json_writer_i64 (w, (int64_t)online);
   json_writer_name (w, "pending");
-  json_writer_i64 (w, (int64_t)state->n_pending);
+  json_writer_i64 (w, (int64_t)pending_count (state));
   json_writer_name (w, "revision");
   json_writer_i64 (w, (int64_t)state->revision);
   json_writer_end_object (w);
@@ -62,7 +63,7 @@ command_status (Command *c)
   write_status (c->state, &w);
   command_json (c, &w);
   command_say (c, "%s  %s\n%zu devices, %zu online, %zu waiting for approval\n", c->state->url,
-               model->settings.domain, model->n_nodes, online, c->state->n_pending);
+               model->settings.domain, model->n_nodes, online, pending_count (c->state));
 }
 
 /* ---- who waits for a change ---- */
@@ -89,9 +90,9 @@ state_answer_watchers (State *state)
 {
   JsonWriter w;
 
-  if (state->watched_pending != state->n_pending)
+  if (state->watched_pending != pending_count (state))
     state->revision++;
-  state->watched_pending = state->n_pending;
+  state->watched_pending = pending_count (state);
   if (state->watched_revision == state->revision)
     return;
   state->watched_revision = state->revision;

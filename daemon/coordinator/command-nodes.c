@@ -1,6 +1,7 @@
 /* Commands on devices and the routes that they offer. */
 
 #include "coordinator/command.h"
+#include "coordinator/pending.h"
 
 #include "base/memory.h"
 
@@ -76,6 +77,8 @@ list_pending (Command *c, JsonWriter *w)
 {
   for (size_t i = 0; i < c->state->n_pending; i++) {
     const Pending *pending = c->state->pending[i];
+    if (pending->outcome != PENDING_WAITS)
+      continue;
     int64_t age_us = PENDING_LIFE_US - (pending->until_us - c->state->now_us);
     char label[MODEL_LABEL_MAX + 1];
     model_label (pending->hostinfo.hostname, label);
@@ -127,25 +130,39 @@ changed (Command *c, CoNode *node, const char *sentence)
   command_done (c, sentence);
 }
 
-/* NAME is a waiting device's name or the id in its sign-in link. */
+/* The waiting device with this name, or with this id in its sign-in link. */
+static Pending *
+named_pending (Command *c, const char *name)
+{
+  for (size_t i = 0; i < c->state->n_pending; i++) {
+    Pending *pending = c->state->pending[i];
+    char label[MODEL_LABEL_MAX + 1];
+    model_label (pending->hostinfo.hostname, label);
+    if (pending->outcome == PENDING_WAITS
+        && (strcmp (pending->id, name) == 0 || strcmp (label, name) == 0))
+      return pending;
+  }
+  return NULL;
+}
+
 void
 command_nodes_approve (Command *c)
 {
-  State *state = c->state;
   const CoUser *user = command_user (c);
 
   if (!user)
     return;
-  for (size_t i = 0; i < state->n_pending; i++) {
-    const Pending *pending = state->pending[i];
-    char label[MODEL_LABEL_MAX + 1];
-    model_label (pending->hostinfo.hostname, label);
-    if (strcmp (pending->id, command_word (c, 0)) != 0 && strcmp (label, command_word (c, 0)) != 0)
-      continue;
-    if (state_approve_pending (state, pending->id, user))
-      command_done (c, "Approved.");
+  if (c->n_words == 0) {
+    command_users_code (c);
+    return;
+  }
+  Pending *pending = named_pending (c, command_word (c, 0));
+  if (pending) {
+    const char *error = pending_approve (c->state, pending, user);
+    if (error)
+      command_fail (c, "The device cannot be let in: %s.", error);
     else
-      command_fail (c, "No address is left in this network.");
+      command_done (c, "Approved.");
     return;
   }
   CoNode *node = command_node (c, 0);
@@ -153,6 +170,19 @@ command_nodes_approve (Command *c)
     return;
   node->approved = true;
   changed (c, node, "Approved.");
+}
+
+void
+command_nodes_deny (Command *c)
+{
+  Pending *pending = named_pending (c, command_word (c, 0));
+
+  if (!pending) {
+    command_fail (c, "No device \"%s\" waits to be let in.", command_word (c, 0));
+    return;
+  }
+  pending_deny (c->state, pending);
+  command_done (c, "Refused.");
 }
 
 void

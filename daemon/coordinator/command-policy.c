@@ -1,4 +1,4 @@
-/* Commands on users and the policy. */
+/* Commands on the policy. */
 
 #include "coordinator/command.h"
 
@@ -6,55 +6,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- users ---- */
-
-void
-command_users_list (Command *c)
-{
-  const CoModel *model = &c->state->model;
-  JsonWriter w;
-
-  json_writer_init (&w);
-  json_writer_begin_array (&w);
-  for (size_t i = 0; i < model->n_users; i++) {
-    const CoUser *user = model->users[i];
-    json_writer_begin_object (&w);
-    json_writer_name (&w, "id");
-    json_writer_i64 (&w, user->id);
-    json_writer_name (&w, "login");
-    json_writer_string (&w, user->login);
-    json_writer_opt_string (&w, "displayName", user->display_name);
-    json_writer_name (&w, "role");
-    json_writer_string (&w, state_role_name (user->role));
-    json_writer_opt_time (&w, "created", user->created);
-    json_writer_end_object (&w);
-    command_say (c, "%-32s %s\n", user->login, state_role_name (user->role));
-  }
-  json_writer_end_array (&w);
-  command_json (c, &w);
-}
-
-void
-command_users_create (Command *c)
-{
-  State *state = c->state;
-  const char *login = command_word (c, 0), *role_text = command_option (c, "role");
-  PolicyRole role = ROLE_MEMBER;
-
-  if (role_text && !policy_role_parse (role_text, &role))
-    command_misused (c, "\"%s\" is not a role like member or admin.", role_text);
-  else if (*login == '\0')
-    command_misused (c, "Name the new user.");
-  else if (model_user_by_login (&state->model, login))
-    command_fail (c, "There is a user \"%s\" already.", login);
-  if (c->code != 0)
-    return;
-  state_save_user (state, model_add_user (&state->model, login, login, role, state->wall));
-  command_done (c, "Created.");
-}
-
-/* ---- policy ---- */
 
 static void
 show_issues (Command *c, const PolicyIssues *issues)

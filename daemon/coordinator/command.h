@@ -101,6 +101,7 @@ void command_keys_revoke (Command *c);
 
 void command_nodes_list (Command *c);
 void command_nodes_approve (Command *c);
+void command_nodes_deny (Command *c);
 void command_nodes_rename (Command *c);
 void command_nodes_tag (Command *c);
 void command_nodes_move (Command *c);
@@ -111,6 +112,11 @@ void command_routes_approve (Command *c);
 
 void command_users_list (Command *c);
 void command_users_create (Command *c);
+void command_users_code (Command *c);
+void command_users_invite (Command *c);
+void command_users_password (Command *c);
+void command_users_role (Command *c);
+void command_users_remove (Command *c);
 
 void command_policy_get (Command *c);
 void command_policy_set (Command *c);

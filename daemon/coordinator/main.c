@@ -23,10 +23,12 @@ static const char help[]
       "  status                                    how many devices there are\n"
       "  keys create [--reusable] [--ephemeral] [--tags=TAG,…] [--expires=90d] [--user=LOGIN]\n"
       "  keys list | keys revoke ID\n"
-      "  nodes list | nodes approve NAME | nodes rename NAME NEW | nodes expire NAME\n"
-      "  nodes remove NAME | nodes tag NAME TAG,…\n"
+      "  nodes list | nodes approve [NAME] | nodes deny NAME | nodes rename NAME NEW\n"
+      "  nodes expire NAME | nodes remove NAME | nodes tag NAME TAG,…\n"
       "  routes approve NAME PREFIX…               replaces what was approved\n"
-      "  users list | users create LOGIN\n"
+      "  users list | users create LOGIN | users invite LOGIN [--role=ROLE] | users remove LOGIN\n"
+      "  users role LOGIN owner|admin|member | users password LOGIN (from standard input)\n"
+      "  users code [LOGIN]                        one-time code for the sign-in page\n"
       "  policy get | policy set FILE\n"
       "  dns set [ADDRESS…]                        name servers for all devices\n"
       "  Lists take --json.\n"
@@ -143,7 +145,8 @@ read_policy (const char *path)
   return text;
 }
 
-/* The text of a policy travels with the command; other words go as they are. */
+/* The text of a policy, or a password from standard input, travels with the command; other words go
+ * as they are. */
 static int
 run_command (const Options *options, const char *const *words, unsigned n)
 {
@@ -154,6 +157,8 @@ run_command (const Options *options, const char *const *words, unsigned n)
     if (!input)
       return EXIT_USAGE;
   }
+  if (n >= 3 && strcmp (words[0], "users") == 0 && strcmp (words[1], "password") == 0)
+    input = read_policy ("-");
   int code = server_command (options->server.data_dir, words, n, input);
   free (input);
   return code;

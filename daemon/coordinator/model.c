@@ -44,6 +44,8 @@ user_free (CoUser *user)
 {
   free (user->login);
   free (user->display_name);
+  free (user->password);
+  free (user->subject);
   free (user);
 }
 
@@ -103,9 +105,22 @@ model_add_user (CoModel *model, const char *login, const char *display_name, Pol
   user->display_name = mem_strndup (display_name, strlen (display_name));
   user->role = role;
   user->created = now;
+  user->code_until = wall_time_unset ();
   model->users = mem_grow (model->users, model->n_users, &model->users_room, sizeof *model->users);
   model->users[model->n_users++] = user;
   return user;
+}
+
+void
+model_remove_user (CoModel *model, CoUser *user)
+{
+  size_t at = 0;
+
+  while (model->users[at] != user)
+    at++;
+  model->n_users--;
+  memmove (model->users + at, model->users + at + 1, (model->n_users - at) * sizeof *model->users);
+  user_free (user);
 }
 
 CoUser *

@@ -33,6 +33,10 @@ typedef struct
   char *display_name;
   PolicyRole role;
   WallTime created;
+  char *password;        /* Argon2id text; NULL: none */
+  char *subject;         /* "ISSUER SUBJECT" at the identity provider; NULL: not known there */
+  uint8_t code_hash[32]; /* BLAKE2s of the one-time code */
+  WallTime code_until;   /* unset: there is no code */
 } CoUser;
 
 typedef struct
@@ -105,6 +109,7 @@ void model_clear (CoModel *model);
 
 CoUser *model_add_user (CoModel *model, const char *login, const char *display_name,
                         PolicyRole role, WallTime now);
+void model_remove_user (CoModel *model, CoUser *user);
 CoUser *model_user (const CoModel *model, UserId id);
 CoUser *model_user_by_login (const CoModel *model, const char *login);
 

@@ -132,7 +132,7 @@ state_role_name (PolicyRole role)
 void
 state_save_user (State *state, const CoUser *user)
 {
-  char name[24];
+  char name[24], code[65];
   JsonWriter w;
 
   json_writer_init (&w);
@@ -142,10 +142,38 @@ state_save_user (State *state, const CoUser *user)
   write_string (&w, "displayName", user->display_name);
   write_string (&w, "role", state_role_name (user->role));
   write_time (&w, "created", user->created);
+  json_writer_opt_string (&w, "password", user->password);
+  json_writer_opt_string (&w, "subject", user->subject);
+  if (!wall_time_is_unset (user->code_until)) {
+    hex_encode (user->code_hash, sizeof user->code_hash, code);
+    write_string (&w, "code", code);
+    write_time (&w, "codeUntil", user->code_until);
+  }
   json_writer_end_object (&w);
   snprintf (name, sizeof name, "%lld", (long long)user->id);
   push_record (state, "user", name, &w);
   json_writer_clear (&w);
+}
+
+void
+state_remove_user (State *state, CoUser *user)
+{
+  CoModel *model = &state->model;
+  char name[24];
+
+  for (size_t i = 0; i < model->n_keys; i++)
+    if (model->keys[i]->user == user->id && !model->keys[i]->revoked) {
+      model->keys[i]->revoked = true;
+      state_save_key (state, model->keys[i]);
+    }
+  sign_in_forget_user (state, user->id);
+  for (size_t i = 0; i < state->n_streams; i++)
+    state->streams[i]->n_users_told = 0; /* by place in the list, which moves */
+  snprintf (name, sizeof name, "%lld", (long long)user->id);
+  push_record (state, "user", name, NULL);
+  model_remove_user (model, user);
+  state_save_settings (state); /* ids are never given twice */
+  state_view_changed (state);
 }
 
 void
@@ -182,6 +210,7 @@ state_save_settings (State *state)
   json_writer_begin_object (&w);
   settings_write (settings, &w);
   write_i64 (&w, "nextNode", state->model.next_node);
+  write_i64 (&w, "nextUser", state->model.next_user);
   json_writer_end_object (&w);
   push_record (state, "setting", "network", &w);
   json_writer_clear (&w);
@@ -331,40 +360,64 @@ load_node (CoModel *model, JsonReader *r)
     co_node_free (node);
 }
 
+/* A user as it was written; its texts are moved to the model's. */
 static void
-load_user (CoModel *model, JsonReader *r)
+read_user (JsonReader *r, CoUser *user)
 {
-  char *login = NULL, *display_name = NULL;
-  PolicyRole role = ROLE_MEMBER;
-  WallTime created = wall_time_unset ();
-  UserId id = 0;
+  char text[80];
   JsonString name;
 
   json_reader_enter_object (r);
   while (json_reader_next_member (r, &name)) {
     if (json_string_equal (name, "id"))
-      id = json_reader_i64 (r);
-    else if (json_string_equal (name, "login") && !login)
-      login = read_text (r);
-    else if (json_string_equal (name, "displayName") && !display_name)
-      display_name = read_text (r);
+      user->id = json_reader_i64 (r);
+    else if (json_string_equal (name, "login") && !user->login)
+      user->login = read_text (r);
+    else if (json_string_equal (name, "displayName") && !user->display_name)
+      user->display_name = read_text (r);
     else if (json_string_equal (name, "role")) {
-      char text[32];
       read_into (r, text, sizeof text);
-      policy_role_parse (text, &role);
+      policy_role_parse (text, &user->role);
     } else if (json_string_equal (name, "created"))
-      json_reader_time (r, &created);
+      json_reader_time (r, &user->created);
+    else if (json_string_equal (name, "password") && !user->password)
+      user->password = read_text (r);
+    else if (json_string_equal (name, "subject") && !user->subject)
+      user->subject = read_text (r);
+    else if (json_string_equal (name, "code")) {
+      read_into (r, text, sizeof text);
+      if (!hex_decode (text, strlen (text), user->code_hash, sizeof user->code_hash))
+        json_reader_fail (r, "a code's hash is wrong");
+    } else if (json_string_equal (name, "codeUntil"))
+      json_reader_time (r, &user->code_until);
     else
       json_reader_skip (r);
   }
-  if (json_reader_ok (r) && id > 0) {
+}
+
+static void
+load_user (CoModel *model, JsonReader *r)
+{
+  CoUser read = {.created = wall_time_unset (), .code_until = wall_time_unset ()};
+
+  read_user (r, &read);
+  if (json_reader_ok (r) && read.id > 0) {
     UserId next = model->next_user;
-    model->next_user = id;
-    model_add_user (model, login ? login : "", display_name ? display_name : "", role, created);
-    model->next_user = next > id ? next : id + 1;
+    model->next_user = read.id;
+    CoUser *user
+        = model_add_user (model, read.login ? read.login : "",
+                          read.display_name ? read.display_name : "", read.role, read.created);
+    user->password = read.password;
+    user->subject = read.subject;
+    memcpy (user->code_hash, read.code_hash, sizeof user->code_hash);
+    user->code_until = read.code_until;
+    model->next_user = next > read.id ? next : read.id + 1;
+  } else {
+    free (read.password);
+    free (read.subject);
   }
-  free (login);
-  free (display_name);
+  free (read.login);
+  free (read.display_name);
 }
 
 static void
@@ -419,6 +472,10 @@ load_network (CoModel *model, JsonReader *r)
       NodeId next = json_reader_i64 (r);
       if (next > model->next_node)
         model->next_node = next;
+    } else if (json_string_equal (name, "nextUser")) {
+      UserId next = json_reader_i64 (r);
+      if (next > model->next_user)
+        model->next_user = next;
     } else
       json_reader_skip (r);
   }

@@ -1,6 +1,6 @@
 /* Who may join (spec/control-protocol.md §17.3, §17.5). */
 
-#include "coordinator/state-private.h"
+#include "coordinator/pending.h"
 
 #include "base/bytes.h"
 #include "base/memory.h"
@@ -36,8 +36,8 @@ state_remove_node (State *state, CoNode *node)
 
 /* ---- answers ---- */
 
-static void
-send_response (State *state, uint64_t request, const RegisterResponse *response)
+void
+state_send_registration (State *state, uint64_t request, const RegisterResponse *response)
 {
   JsonWriter w;
 
@@ -47,18 +47,18 @@ send_response (State *state, uint64_t request, const RegisterResponse *response)
   json_writer_clear (&w);
 }
 
-static void
-send_error (State *state, uint64_t request, const char *error)
+void
+state_refuse_registration (State *state, uint64_t request, const char *error)
 {
   RegisterResponse response;
 
   register_response_init (&response);
   response.error = error;
-  send_response (state, request, &response);
+  state_send_registration (state, request, &response);
 }
 
-static void
-send_success (State *state, uint64_t request, const CoNode *node)
+void
+state_accept_registration (State *state, uint64_t request, const CoNode *node)
 {
   const CoUser *user = model_user (&state->model, node->user);
   RegisterResponse response;
@@ -69,7 +69,7 @@ send_success (State *state, uint64_t request, const CoNode *node)
       = user ? user->display_name : "Tagged Devices";
   response.login_name = user ? user->login : "tagged-devices";
   response.machine_authorized = node->approved;
-  send_response (state, request, &response);
+  state_send_registration (state, request, &response);
 }
 
 static void
@@ -80,33 +80,29 @@ send_expired (State *state, uint64_t request, bool authorized)
   register_response_init (&response);
   response.node_key_expired = true;
   response.machine_authorized = authorized;
-  send_response (state, request, &response);
+  state_send_registration (state, request, &response);
 }
 
 /* ---- joining ---- */
 
+/* A device may ask for less than the network gives (WISHED), never for more. */
 static WallTime
-key_expiry (const State *state, const CoNode *node)
+key_expiry (const State *state, const CoNode *node, WallTime wished)
 {
-  if (node->n_tags > 0 || state->model.settings.key_days == 0)
-    return wall_time_unset ();
-  return wall_time_add_us (state->wall, state->model.settings.key_days * 86400 * USEC_PER_SEC);
-}
+  const CoUser *user = model_user (&state->model, node->user);
+  int64_t days = user && user->subject && state->oidc.expiry_days > 0
+                     ? state->oidc.expiry_days
+                     : state->model.settings.key_days;
+  WallTime expiry
+      = days > 0 ? wall_time_add_us (state->wall, days * 86400 * USEC_PER_SEC) : wall_time_unset ();
 
-/* What a device that joins or signs in again brings. */
-typedef struct
-{
-  const MachinePublic *machine;
-  const NodePublic *key;
-  const NodePublic *old_key;
-  const Hostinfo *hostinfo;
-  UserId user; /* 0: tagged */
-  const char *const *tags;
-  size_t n_tags;
-  bool ephemeral;
-  bool approved;
-  int32_t version;
-} Joining;
+  if (node->n_tags > 0)
+    return wall_time_unset ();
+  if (!wall_time_is_unset (wished)
+      && (wall_time_is_unset (expiry) || wall_time_compare (wished, expiry) < 0))
+    return wished;
+  return expiry;
+}
 
 static CoNode *
 find_joining (State *state, const Joining *joining)
@@ -122,16 +118,23 @@ find_joining (State *state, const Joining *joining)
   return model_node_by_machine (model, joining->machine, joining->user);
 }
 
-/* Makes the node or gives it its new key. NULL when there is no address left. */
-static CoNode *
-join (State *state, const Joining *joining)
+CoNode *
+state_join (State *state, const Joining *joining, const char **error)
 {
+  CoNode *holder = model_node_by_key (&state->model, joining->key);
   CoNode *node = find_joining (state, joining);
 
+  /* Node keys are public: who names another machine's must not take its place. */
+  if (holder && memcmp (holder->machine.bytes, joining->machine->bytes, KEY_SIZE) != 0) {
+    *error = "node key already in use by another machine";
+    return NULL;
+  }
   if (!node) {
     node = model_add_node (&state->model, joining->hostinfo->hostname, state->wall, state->random);
-    if (!node)
+    if (!node) {
+      *error = "no address is left in this network";
       return NULL;
+    }
     state_save_settings (state); /* ids are never given twice, also after a restart */
     node->machine = *joining->machine;
     node->approved = joining->approved;
@@ -147,7 +150,7 @@ join (State *state, const Joining *joining)
   co_node_set_hostinfo (node, joining->hostinfo);
   if (!node->renamed)
     model_name_node (&state->model, node, joining->hostinfo->hostname);
-  node->expiry = key_expiry (state, node);
+  node->expiry = key_expiry (state, node, joining->expiry);
   node->delete_us = node->ephemeral ? state->now_us + EPHEMERAL_US : TIME_NEVER;
   admit (state, &node->key, true);
   state_save_node (state, node);
@@ -171,206 +174,92 @@ key_is_valid (const State *state, const CoAuthKey *key, const char **error)
   return false;
 }
 
+bool
+state_may_have_tags (const State *state, const CoUser *user, const Hostinfo *hostinfo)
+{
+  PolicyUser who = {user->id, user->login, user->role};
+
+  for (size_t i = 0; i < hostinfo->n_request_tags; i++)
+    if (!policy_may_assign_tag (state->policy, &who, hostinfo->request_tags[i]))
+      return false;
+  return true;
+}
+
+/* Tags that the device asks for beside a key: those of the key, or, when it has none, those that
+ * its owner may give. */
+static bool
+tags_are_valid (const State *state, const CoAuthKey *key, const Hostinfo *hostinfo)
+{
+  const CoUser *user = model_user (&state->model, key->user);
+
+  if (key->n_tags == 0)
+    return hostinfo->n_request_tags == 0 || (user && state_may_have_tags (state, user, hostinfo));
+  for (size_t i = 0; i < hostinfo->n_request_tags; i++) {
+    bool found = false;
+    for (size_t k = 0; k < key->n_tags; k++)
+      found |= strcmp (key->tags[k], hostinfo->request_tags[i]) == 0;
+    if (!found)
+      return false;
+  }
+  return true;
+}
+
 static void
-register_by_key (State *state, const StateEvent *event)
+join_by_key (State *state, const StateEvent *event, CoAuthKey *key)
 {
   const RegisterRequest *body = event->registration.body;
-  CoAuthKey *key = model_match_key (&state->model, body->auth_key);
+  const Hostinfo *hostinfo = body->hostinfo;
   const char *error = NULL;
-  UserId user = key ? key->n_tags > 0 ? 0 : key->user : 0;
-  CoNode *node
-      = key ? model_node_by_machine (&state->model, &event->registration.machine, user) : NULL;
-
-  /* A device that comes back with a spent key and the node key it has is simply here again. */
-  if (node && memcmp (node->key.bytes, body->node_key.bytes, KEY_SIZE) == 0
-      && !state_node_expired (state, node)) {
-    send_success (state, event->request, node);
-    return;
-  }
-  if (!key_is_valid (state, key, &error)) {
-    send_error (state, event->request, error);
-    return;
-  }
+  bool asks = key->n_tags == 0;
   Joining joining = {
       .machine = &event->registration.machine,
       .key = &body->node_key,
       .old_key = &body->old_node_key,
-      .hostinfo = body->hostinfo,
-      .user = user,
-      .tags = (const char *const *)key->tags,
-      .n_tags = key->n_tags,
+      .hostinfo = hostinfo,
+      .tags = asks ? hostinfo->request_tags : (const char *const *)key->tags,
+      .n_tags = asks ? hostinfo->n_request_tags : key->n_tags,
       .ephemeral = key->ephemeral,
       .approved = true,
       .version = body->version,
+      .expiry = body->expiry,
   };
-  node = join (state, &joining);
+
+  joining.user = joining.n_tags > 0 ? 0 : key->user;
+  if (joining.user && !model_user (&state->model, joining.user)) {
+    state_refuse_registration (state, event->request, "invalid pre auth key");
+    return;
+  }
+  CoNode *node = state_join (state, &joining, &error);
   if (!node) {
-    send_error (state, event->request, "no address is left in this network");
+    state_refuse_registration (state, event->request, error);
     return;
   }
   if (!key->reusable) {
     key->used = true;
     state_save_key (state, key);
   }
-  send_success (state, event->request, node);
-}
-
-/* ---- waiting for a person ---- */
-
-void
-pending_free (Pending *pending)
-{
-  arena_clear (&pending->arena);
-  free (pending->waiters);
-  free (pending);
+  state_accept_registration (state, event->request, node);
 }
 
 static void
-drop_pending (State *state, size_t index)
-{
-  pending_free (state->pending[index]);
-  state->n_pending--;
-  memmove (state->pending + index, state->pending + index + 1,
-           (state->n_pending - index) * sizeof *state->pending);
-}
-
-static Pending *
-find_pending (const State *state, const char *id)
-{
-  for (size_t i = 0; i < state->n_pending; i++)
-    if (strcmp (state->pending[i]->id, id) == 0)
-      return state->pending[i];
-  return NULL;
-}
-
-bool
-state_pending (const State *state, const char *id, StatePending *out)
-{
-  const Pending *pending = find_pending (state, id);
-
-  if (!pending)
-    return false;
-  *out = (StatePending){
-      .id = pending->id,
-      .hostname = pending->hostinfo.hostname ? pending->hostinfo.hostname : "",
-      .os = pending->hostinfo.os ? pending->hostinfo.os : "",
-  };
-  key_short (KEY_MACHINE_PUBLIC, pending->machine.bytes, out->fingerprint);
-  return true;
-}
-
-static void
-send_auth_url (State *state, uint64_t request, const Pending *pending)
-{
-  RegisterResponse response;
-  char url[1024];
-
-  snprintf (url, sizeof url, "%s/register/%s", state->url, pending->id);
-  register_response_init (&response);
-  response.auth_url = url;
-  send_response (state, request, &response);
-}
-
-/* The oldest one goes when too many wait. */
-static Pending *
-add_pending (State *state, const StateEvent *event)
+register_by_key (State *state, const StateEvent *event)
 {
   const RegisterRequest *body = event->registration.body;
-  Pending *pending = mem_new (sizeof *pending);
-  uint8_t id[PENDING_ID_BYTES];
+  CoAuthKey *key = model_match_key (&state->model, body->auth_key);
+  CoNode *node = model_node_by_key (&state->model, &body->node_key);
+  const char *error = NULL;
 
-  if (state->n_pending == PENDING_MAX)
-    drop_pending (state, 0);
-  random_fill (state->random, id, sizeof id);
-  hex_encode (id, sizeof id, pending->id);
-  pending->machine = event->registration.machine;
-  pending->key = body->node_key;
-  pending->old_key = body->old_node_key;
-  pending->ephemeral = body->ephemeral;
-  pending->version = body->version;
-  pending->until_us = state->now_us + PENDING_LIFE_US;
-  hostinfo_copy (&pending->hostinfo, body->hostinfo, &pending->arena);
-  state->pending
-      = mem_grow (state->pending, state->n_pending, &state->pending_room, sizeof *state->pending);
-  state->pending[state->n_pending++] = pending;
-  return pending;
-}
-
-static void
-wait_for_person (State *state, const StateEvent *event)
-{
-  const RegisterRequest *body = event->registration.body;
-  const char *slash = body->followup ? strrchr (body->followup, '/') : NULL;
-  Pending *pending = slash ? find_pending (state, slash + 1) : NULL;
-
-  if (!pending || memcmp (pending->machine.bytes, event->registration.machine.bytes, KEY_SIZE) != 0
-      || memcmp (pending->key.bytes, body->node_key.bytes, KEY_SIZE) != 0) {
-    send_auth_url (state, event->request, add_pending (state, event));
-    return;
-  }
-  pending->waiters = mem_grow (pending->waiters, pending->n_waiters, &pending->waiters_room,
-                               sizeof *pending->waiters);
-  pending->waiters[pending->n_waiters++] = event->request;
-}
-
-bool
-state_approve_pending (State *state, const char *id, const CoUser *user)
-{
-  static const NodePublic none;
-  Pending *pending = find_pending (state, id);
-
-  if (!pending)
-    return false;
-  Joining joining = {
-      .machine = &pending->machine,
-      .key = &pending->key,
-      .old_key = key_zero (&pending->old_key) ? &none : &pending->old_key,
-      .hostinfo = &pending->hostinfo,
-      .user = user->id,
-      .ephemeral = pending->ephemeral,
-      .approved = true,
-      .version = pending->version,
-  };
-  CoNode *node = join (state, &joining);
-  for (size_t i = 0; i < pending->n_waiters; i++) {
-    if (node)
-      send_success (state, pending->waiters[i], node);
-    else
-      send_error (state, pending->waiters[i], "no address is left in this network");
-  }
-  for (size_t i = 0; i < state->n_pending; i++)
-    if (state->pending[i] == pending)
-      drop_pending (state, i);
-  return node != NULL;
-}
-
-void
-state_forget_waiter (State *state, uint64_t request)
-{
-  for (size_t i = 0; i < state->n_pending; i++) {
-    Pending *pending = state->pending[i];
-    for (size_t w = 0; w < pending->n_waiters; w++)
-      if (pending->waiters[w] == request)
-        pending->waiters[w--] = pending->waiters[--pending->n_waiters];
-  }
-}
-
-/* Who still waits gets a new page (Headscale does the same after 15 minutes). */
-void
-state_expire_pending (State *state)
-{
-  while (state->n_pending > 0 && state->pending[0]->until_us <= state->now_us) {
-    Pending *old = state->pending[0];
-    for (size_t w = 0; w < old->n_waiters; w++)
-      send_error (state, old->waiters[w], "registration timed out");
-    drop_pending (state, 0);
-  }
-}
-
-int64_t
-state_pending_deadline (const State *state)
-{
-  return state->n_pending > 0 ? state->pending[0]->until_us : TIME_NEVER;
+  /* A device that comes back with a spent key and the node key it has is simply here again. */
+  if (key && node && (node->user == key->user || node->n_tags > 0)
+      && !state_node_expired (state, node))
+    state_accept_registration (state, event->request, node);
+  else if (!key_is_valid (state, key, &error))
+    state_refuse_registration (state, event->request, error);
+  else if (!tags_are_valid (state, key, body->hostinfo))
+    state_refuse_registration (state, event->request,
+                               "requested tags are invalid or not permitted");
+  else
+    join_by_key (state, event, key);
 }
 
 /* ---- known nodes ---- */
@@ -411,14 +300,14 @@ register_known (State *state, const StateEvent *event, CoNode *node)
   }
   if (has_expiry) {
     if (!wall_time_is_unset (node->expiry) && wall_time_compare (body->expiry, node->expiry) > 0) {
-      send_error (state, event->request, "extending key is not allowed");
+      state_refuse_registration (state, event->request, "extending key is not allowed");
       return true;
     }
     node->expiry = body->expiry;
     state_save_node (state, node);
     state_changed (state, node, true);
   }
-  send_success (state, event->request, node);
+  state_accept_registration (state, event->request, node);
   return true;
 }
 
@@ -429,9 +318,9 @@ register_node (State *state, const StateEvent *event)
   CoNode *node = model_node_by_key (&state->model, &body->node_key);
 
   if (key_zero (&body->node_key))
-    send_error (state, event->request, "a node key is missing");
+    state_refuse_registration (state, event->request, "a node key is missing");
   else if (node && memcmp (node->machine.bytes, event->registration.machine.bytes, KEY_SIZE) != 0)
-    send_error (state, event->request, "node key already in use by another machine");
+    state_refuse_registration (state, event->request, "node key already in use by another machine");
   else if (node && register_known (state, event, node))
     return;
   else if (!node && !wall_time_is_unset (body->expiry)
@@ -440,7 +329,7 @@ register_node (State *state, const StateEvent *event)
   else if (body->auth_key && body->auth_key[0])
     register_by_key (state, event);
   else
-    wait_for_person (state, event);
+    state_wait_for_person (state, event);
 }
 
 /* A request without Hostinfo is a request of a host that says nothing about itself. */

@@ -42,9 +42,11 @@ struct ServerConnection
   Http1Head head;
   Http1Body body_state;
   Buffer body;
-  char *method, *path; /* of the HTTP/1.1 request at hand */
-  ServerRequest ready; /* HTTP/1.1 request waiting to be taken */
+  char *method, *path, *cookie, *site; /* of the HTTP/1.1 request at hand */
+  ServerRequest ready;                 /* HTTP/1.1 request waiting to be taken */
   bool has_ready;
+  bool awaited; /* an HTTP/1.1 request was handed out and not answered */
+  bool is_head; /* it was a HEAD */
   bool keep_alive;
   NoiseRecords records;
   H2 *h2;
@@ -72,6 +74,8 @@ server_request_clear (ServerRequest *request)
 {
   free (request->method);
   free (request->path);
+  free (request->cookie);
+  free (request->site);
   free (request->body);
   *request = (ServerRequest){0};
 }
@@ -98,6 +102,8 @@ server_connection_free (ServerConnection *c)
   buffer_free (&c->body);
   free (c->method);
   free (c->path);
+  free (c->cookie);
+  free (c->site);
   free (c);
 }
 
@@ -106,36 +112,48 @@ server_connection_free (ServerConnection *c)
 static const char *
 reason_of (int status)
 {
-  switch (status) {
-    case 200:
-      return "OK";
-    case 204:
-      return "No Content";
-    case 400:
-      return "Bad Request";
-    case 404:
-      return "Not Found";
-    case 405:
-      return "Method Not Allowed";
-    case 413:
-      return "Content Too Large";
-    default:
-      return "Error";
-  }
+  static const struct
+  {
+    int status;
+    const char *reason;
+  } reasons[] = {
+      {200, "OK"},
+      {204, "No Content"},
+      {302, "Found"},
+      {303, "See Other"},
+      {400, "Bad Request"},
+      {403, "Forbidden"},
+      {404, "Not Found"},
+      {405, "Method Not Allowed"},
+      {409, "Conflict"},
+      {413, "Content Too Large"},
+      {429, "Too Many Requests"},
+      {502, "Bad Gateway"},
+      {503, "Service Unavailable"},
+  };
+
+  for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
+    if (reasons[i].status == status)
+      return reasons[i].reason;
+  return "Error";
 }
 
 static void
-reply_http1 (ServerConnection *c, int status, const char *type, const void *body, size_t size)
+reply_http1 (ServerConnection *c, int status, const char *type, const char *headers,
+             const void *body, size_t size)
 {
+  static const char strict[]
+      = "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n";
+
   buffer_append_format (&c->out,
                         "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
                         "X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\n"
-                        "Referrer-Policy: no-referrer\r\nCache-Control: no-store\r\n"
-                        "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; "
-                        "form-action 'self'; frame-ancestors 'none'\r\n%s\r\n",
-                        status, reason_of (status), type, size,
+                        "Referrer-Policy: no-referrer\r\nCache-Control: no-store\r\n%s%s\r\n",
+                        status, reason_of (status), type, size, headers ? headers : strict,
                         c->keep_alive ? "" : "Connection: close\r\n");
-  buffer_append (&c->out, body, size);
+  if (!c->is_head)
+    buffer_append (&c->out, body, size);
+  c->awaited = false;
   if (!c->keep_alive)
     c->stage = STAGE_OVER;
 }
@@ -144,7 +162,7 @@ static void
 refuse (ServerConnection *c, int status, const char *text)
 {
   c->keep_alive = false;
-  reply_http1 (c, status, "text/plain; charset=utf-8", text, strlen (text));
+  reply_http1 (c, status, "text/plain; charset=utf-8", NULL, text, strlen (text));
   c->stage = STAGE_OVER;
 }
 
@@ -205,9 +223,14 @@ copy_text (Http1Text text)
 static void
 finish_http1_request (ServerConnection *c)
 {
-  c->ready = (ServerRequest){.method = c->method, .path = c->path};
+  c->ready = (ServerRequest){
+      .method = c->method,
+      .path = c->path,
+      .cookie = c->cookie,
+      .site = c->site,
+  };
   c->ready.size = buffer_steal (&c->body, &c->ready.body);
-  c->method = c->path = NULL;
+  c->method = c->path = c->cookie = c->site = NULL;
   c->has_ready = true;
   c->stage = STAGE_HEAD;
   http1_head_init (&c->head, true);
@@ -232,6 +255,9 @@ read_head (ServerConnection *c)
   c->keep_alive = c->head.minor == 1 && !http1_field_has (&c->head, "connection", "close");
   c->method = copy_text (c->head.method);
   c->path = copy_text (c->head.target);
+  c->cookie = copy_text (http1_field (&c->head, "cookie"));
+  c->site = copy_text (http1_field (&c->head, "sec-fetch-site"));
+  c->is_head = http1_text_is (c->head.method, "HEAD");
   if (!http1_body_init (&c->body_state, &c->head, false, SERVER_BODY_MAX)) {
     refuse (c, 400, "this is not HTTP");
     return;
@@ -358,7 +384,7 @@ bool
 server_connection_feed (ServerConnection *c, const void *data, size_t size)
 {
   buffer_append (&c->in, data, size);
-  while (c->in.size > 0 && c->stage != STAGE_OVER && !c->has_ready) {
+  while (c->in.size > 0 && c->stage != STAGE_OVER && !c->has_ready && !c->awaited) {
     size_t before = c->in.size;
     int stage = c->stage;
     if (c->stage == STAGE_HEAD)
@@ -379,6 +405,7 @@ server_connection_next_request (ServerConnection *c, ServerRequest *request)
   if (c->has_ready) {
     *request = c->ready;
     c->has_ready = false;
+    c->awaited = true;
     return true;
   }
   for (size_t i = 0; i < c->n_streams; i++) {
@@ -401,15 +428,16 @@ server_connection_next_gone (ServerConnection *c)
 
 void
 server_connection_reply (ServerConnection *c, int32_t stream, int status, const char *type,
-                         const void *body, size_t size)
+                         const char *headers, const void *body, size_t size)
 {
   if (stream == 0) {
-    reply_http1 (c, status, type, body, size);
+    if (c->awaited)
+      reply_http1 (c, status, type, headers, body, size);
     return;
   }
   ApiStream *s = find_stream (c, stream);
-  H2Header headers[] = {{"content-type", type}};
-  if (!s || !h2_respond (c->h2, stream, status, headers, 1))
+  H2Header h2_headers[] = {{"content-type", type}, {"retry-after", "10"}};
+  if (!s || !h2_respond (c->h2, stream, status, h2_headers, status == 429 ? 2 : 1))
     return;
   h2_send (c->h2, stream, body, size, true);
   drop_stream (c, s);

@@ -22,7 +22,9 @@ typedef struct
 {
   int32_t stream; /* 0: HTTP/1.1; else of HTTP/2 inside Noise */
   char *method;
-  char *path; /* with its query */
+  char *path;   /* with its query */
+  char *cookie; /* header fields of HTTP/1.1, "" when absent: Cookie, Sec-Fetch-Site */
+  char *site;
   uint8_t *body;
   size_t size;
   MachinePublic machine; /* stream > 0 */
@@ -35,16 +37,17 @@ void server_connection_free (ServerConnection *c);
 /* Bytes from the peer. False: close the connection after what is left to send. */
 bool server_connection_feed (ServerConnection *c, const void *data, size_t size);
 
-/* The next complete request; clear it after use. */
+/* The next complete request; clear it after use. After one of HTTP/1.1 none follows until it was
+ * answered; then feed the connection, with no bytes if there are none. */
 bool server_connection_next_request (ServerConnection *c, ServerRequest *request);
 void server_request_clear (ServerRequest *request);
 
 /* The next stream whose peer has gone, 0 for none. */
 int32_t server_connection_next_gone (ServerConnection *c);
 
-/* Whole answers. */
+/* Whole answers. HEADERS: more of them in their wire form, for HTTP/1.1; NULL: none. */
 void server_connection_reply (ServerConnection *c, int32_t stream, int status, const char *type,
-                              const void *body, size_t size);
+                              const char *headers, const void *body, size_t size);
 
 /* A body that goes on: the first call begins it. False when the stream is gone or too slow. */
 bool server_connection_send (ServerConnection *c, int32_t stream, const void *data, size_t size);

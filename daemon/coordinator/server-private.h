@@ -6,6 +6,7 @@
 #include "coordinator/server.h"
 #include "coordinator/state.h"
 #include "coordinator/store.h"
+#include "coordinator/work.h"
 
 typedef struct Server Server;
 
@@ -24,6 +25,7 @@ struct Client
   Watch watch;
   uint32_t id;
   bool is_command;
+  IpAddr from;                  /* the other end; family 0: a command */
   ServerConnection *connection; /* control */
   int32_t last_stream;          /* highest number of a stream that the state has seen */
   Buffer in;                    /* command: request so far */
@@ -47,6 +49,8 @@ struct Server
   State *state;
   Store *store;
   Relay *relay; /* NULL: none */
+  Work *work;
+  Watch worked; /* results of it */
   bool stopping;
   bool failed;
 };

@@ -12,14 +12,15 @@
 
 #define DOMAIN     "coordinator"
 #define TEXT_PLAIN "text/plain; charset=utf-8"
-#define TEXT_HTML  "text/html; charset=utf-8"
 #define JSON       "application/json"
+#define WEB_US     (30 * USEC_PER_SEC) /* for work done elsewhere, and the next page */
 
 static void
 answer (Client *client, const ServerRequest *request, int status, const char *type,
         const char *text)
 {
-  server_connection_reply (client->connection, request->stream, status, type, text, strlen (text));
+  server_connection_reply (client->connection, request->stream, status, type, NULL, text,
+                           strlen (text));
 }
 
 /* True when PATH is NAME, with or without a query. */
@@ -33,9 +34,18 @@ path_is (const ServerRequest *request, const char *name)
 }
 
 static bool
-path_begins (const ServerRequest *request, const char *prefix)
+is_page (const ServerRequest *request)
 {
-  return strncmp (request->path, prefix, strlen (prefix)) == 0;
+  static const char *const folders[] = {"/register/", "/oidc/"};
+  static const char *const pages[] = {"/", "/password", "/sign-out"};
+
+  for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++)
+    if (strncmp (request->path, folders[i], strlen (folders[i])) == 0)
+      return true;
+  for (size_t i = 0; i < sizeof pages / sizeof pages[0]; i++)
+    if (path_is (request, pages[i]))
+      return true;
+  return false;
 }
 
 /* ---- plain HTTP ---- */
@@ -61,54 +71,27 @@ answer_key (Server *server, Client *client, const ServerRequest *request)
   answer (client, request, 200, JSON, body);
 }
 
-/* What a stranger wrote, safe inside HTML. */
+/* Pages for people: their answer comes from the state, perhaps after work done elsewhere. */
 static void
-append_escaped (Buffer *out, const char *text)
+take_web (Server *server, Client *client, const ServerRequest *request)
 {
-  for (; *text; text++) {
-    if (strchr ("&<>\"'", *text))
-      buffer_append_format (out, "&#%d;", *text);
-    else
-      buffer_append (out, text, 1);
-  }
-}
+  WebRequest web = {
+      .method = request->method,
+      .path = request->path,
+      .cookie = request->cookie,
+      .site = request->site,
+      .body = request->body,
+      .size = request->size,
+      .from = client->from,
+  };
+  StateEvent event = {
+      .type = STATE_EVENT_WEB,
+      .request = server_request_number (client, 0),
+      .web = &web,
+  };
 
-/* The sign-in page: shows the device, and how its owner lets it in. Never approves by itself. */
-static void
-answer_sign_in (Server *server, Client *client, const ServerRequest *request)
-{
-  static const char head[]
-      = "<!DOCTYPE html><html lang=\"en\"><meta charset=\"utf-8\">"
-        "<meta name=\"viewport\" content=\"width=device-width\"><title>Let a device in</title>"
-        "<style>:root{color-scheme:light dark}body{font:1rem/1.5 sans-serif;max-width:34rem;"
-        "margin:3rem auto;padding:0 1rem}code{user-select:all}</style><body><main>";
-  const char *id = request->path + strlen ("/register/");
-  StatePending pending;
-  Buffer page = {0};
-
-  buffer_append_text (&page, head);
-  bool found = state_pending (server->state, id, &pending);
-  if (found) {
-    buffer_append_text (&page, "<h1>A device wants to join</h1><dl><dt>Name</dt><dd>");
-    append_escaped (&page, pending.hostname);
-    buffer_append_text (&page, "</dd><dt>System</dt><dd>");
-    append_escaped (&page, pending.os);
-    buffer_append_text (&page, "</dd><dt>Key</dt><dd>");
-    append_escaped (&page, pending.fingerprint);
-    buffer_append_text (&page,
-                        "</dd></dl><p>If this is your device, let it in on the computer that "
-                        "runs this network:</p><p><code>warren-coordinator --data-dir ");
-    append_escaped (&page, server->options->data_dir);
-    buffer_append_format (&page, " nodes approve %s</code></p>", pending.id);
-  } else {
-    buffer_append_text (&page,
-                        "<h1>Nothing waits here</h1><p>The device was let in already, or waited "
-                        "too long. Start signing in again on the device.</p>");
-  }
-  buffer_append_text (&page, "</main></body></html>\n");
-  server_connection_reply (client->connection, request->stream, found ? 200 : 404, TEXT_HTML,
-                           page.data, page.size);
-  buffer_free (&page);
+  client->until_us = clock_now_us () + WEB_US;
+  server_input (server, &event);
 }
 
 static void
@@ -116,12 +99,12 @@ answer_http (Server *server, Client *client, const ServerRequest *request)
 {
   bool reads = strcmp (request->method, "GET") == 0 || strcmp (request->method, "HEAD") == 0;
 
-  if (!reads)
+  if (is_page (request))
+    take_web (server, client, request);
+  else if (!reads)
     answer (client, request, 405, TEXT_PLAIN, "only GET is answered here\n");
   else if (path_is (request, "/key"))
     answer_key (server, client, request);
-  else if (path_begins (request, "/register/"))
-    answer_sign_in (server, client, request);
   else if (path_is (request, "/health"))
     answer (client, request, 200, JSON, "{\"status\":\"pass\"}");
   else if (path_is (request, "/generate_204"))
@@ -143,7 +126,7 @@ take_registration (Server *server, Client *client, const ServerRequest *request)
     StateEvent event = {
         .type = STATE_EVENT_REGISTER,
         .request = server_request_number (client, request->stream),
-        .registration = {request->machine, &body},
+        .registration = {request->machine, &body, client->from},
     };
     server_input (server, &event);
   } else {

@@ -179,13 +179,14 @@ client_ready (Server *server, Watch *watch, uint32_t events)
 }
 
 static void
-add_client (Server *server, int fd, bool is_command)
+add_client (Server *server, int fd, const IpPort *from, bool is_command)
 {
   Client *client = mem_new (sizeof *client);
 
   client->watch = (Watch){fd, client_ready};
   client->id = ++server->next_id;
   client->is_command = is_command;
+  client->from = from->addr;
   client->until_us = clock_now_us () + LOGIN_US;
   if (!is_command)
     client->connection = server_connection_new (server->key, random_system ());
@@ -197,13 +198,33 @@ add_client (Server *server, int fd, bool is_command)
 static void
 accept_ready (Server *server, Watch *watch, uint32_t events)
 {
+  struct sockaddr_storage address;
+  socklen_t size = sizeof address;
   int fd, one = 1;
 
-  while ((fd = accept4 (watch->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+  while (
+      (fd = accept4 (watch->fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC))
+      >= 0) {
     bool is_command = watch == &server->commands;
+    IpPort from = {0};
+    if (!is_command && !ip_port_from_sockaddr ((struct sockaddr *)&address, size, &from))
+      from = (IpPort){0};
+    size = sizeof address;
     if (!is_command)
       setsockopt (fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    add_client (server, fd, is_command);
+    add_client (server, fd, &from, is_command);
+  }
+}
+
+static void
+worked_ready (Server *server, Watch *watch, uint32_t events)
+{
+  WorkResult result;
+
+  while (work_next (server->work, &result)) {
+    StateEvent event = {.type = STATE_EVENT_WORKED, .worked = &result};
+    server_input (server, &event);
+    work_result_clear (&result);
   }
 }
 
@@ -236,8 +257,14 @@ deliver_reply (Server *server, const StateAction *action)
     buffer_append (&client->out, action->reply.body, action->reply.size);
     client->closing = true;
   } else {
-    server_connection_reply (client->connection, stream, action->reply.status, "application/json",
-                             action->reply.body, action->reply.size);
+    server_connection_reply (client->connection, stream, action->reply.status,
+                             action->reply.type ? action->reply.type : "application/json",
+                             action->reply.headers, action->reply.body, action->reply.size);
+    /* What came behind an HTTP/1.1 request waited for this answer. */
+    if (stream == 0 && !server_connection_feed (client->connection, "", 0))
+      client->closing = true;
+    if (stream == 0)
+      server_handle_requests (server, client);
   }
 }
 
@@ -257,7 +284,7 @@ deliver_message (Server *server, const StateAction *action)
 }
 
 static void
-deliver (Server *server, const StateAction *action)
+deliver (Server *server, StateAction *action)
 {
   Client *client;
 
@@ -276,6 +303,9 @@ deliver (Server *server, const StateAction *action)
     case STATE_ACTION_ADMIT:
       if (server->relay)
         relay_admit (server->relay, &action->admit.key, action->admit.allowed);
+      break;
+    case STATE_ACTION_WORK:
+      work_start (server->work, &action->work);
       break;
     case STATE_ACTION_RECORD:
       break;
@@ -461,8 +491,11 @@ open_sockets (Server *server)
   server->listener = (Watch){listen_tcp (server->options->listen), accept_ready};
   server->commands = (Watch){listen_commands (server->options->data_dir), accept_ready};
   server->signals = (Watch){open_signals (), signal_ready};
-  if (server->listener.fd < 0 || server->commands.fd < 0 || server->signals.fd < 0)
+  server->work = work_new ();
+  if (server->listener.fd < 0 || server->commands.fd < 0 || server->signals.fd < 0 || !server->work)
     return false;
+  server->worked = (Watch){work_fd (server->work), worked_ready};
+  watch_for (server, &server->worked, EPOLL_CTL_ADD, EPOLLIN);
   watch_for (server, &server->listener, EPOLL_CTL_ADD, EPOLLIN);
   watch_for (server, &server->commands, EPOLL_CTL_ADD, EPOLLIN);
   watch_for (server, &server->signals, EPOLL_CTL_ADD, EPOLLIN);
@@ -479,6 +512,7 @@ close_all (Server *server)
   }
   if (server->relay)
     relay_free (server->relay);
+  work_free (server->work);
   if (server->state)
     state_free (server->state);
   store_close (server->store);

@@ -4,9 +4,6 @@
 #include "coordinator/policy-view.h"
 #include "coordinator/state.h"
 
-#define PENDING_MAX        1024
-#define PENDING_LIFE_US    (15 * 60 * USEC_PER_SEC)
-#define PENDING_ID_BYTES   16
 #define BATCH_US           (50 * USEC_PER_MSEC) /* changes are gathered for so long */
 #define KEEP_ALIVE_MIN_US  (50 * USEC_PER_SEC)
 #define KEEP_ALIVE_MAX_US  (60 * USEC_PER_SEC)
@@ -41,21 +38,8 @@ typedef struct
   int64_t keep_alive_us;
 } Stream;
 
-/* A device that waits for a person. */
-typedef struct
-{
-  char id[2 * PENDING_ID_BYTES + 1];
-  MachinePublic machine;
-  NodePublic key;
-  NodePublic old_key;
-  Arena arena;
-  Hostinfo hostinfo;
-  bool ephemeral;
-  int32_t version;
-  int64_t until_us;
-  uint64_t *waiters; /* requests that hold on */
-  size_t n_waiters, waiters_room;
-} Pending;
+typedef struct Pending Pending;
+typedef struct SignIn SignIn;
 
 struct State
 {
@@ -70,8 +54,10 @@ struct State
   Arena view_arena;
   Stream **streams;
   size_t n_streams, streams_room;
-  Pending **pending;
+  Pending **pending; /* oldest first */
   size_t n_pending, pending_room;
+  OidcConfig oidc;
+  SignIn *sign_in;
   StateAction *actions; /* queue */
   size_t n_actions, actions_room, first_action;
   int64_t flush_us;          /* when gathered changes go out; TIME_NEVER: none */
@@ -102,6 +88,8 @@ PolicyView *state_view (State *state);
 void state_save_node (State *state, const CoNode *node);
 void state_delete_node_record (State *state, const CoNode *node);
 void state_save_user (State *state, const CoUser *user);
+/* Ends the user's sessions and keys; devices must be gone. */
+void state_remove_user (State *state, CoUser *user);
 void state_save_key (State *state, const CoAuthKey *key);
 void state_save_settings (State *state);
 void state_save_policy (State *state);
@@ -110,14 +98,45 @@ const char *state_role_name (PolicyRole role);
 /* ---- registration (registration.c) ---- */
 
 void state_register (State *state, const StateEvent *event);
-/* Lets a waiting device in for USER. False when ID is not waiting. */
-bool state_approve_pending (State *state, const char *id, const CoUser *user);
-void state_forget_waiter (State *state, uint64_t request);
-void state_expire_pending (State *state);
-int64_t state_pending_deadline (const State *state);
-void pending_free (Pending *pending);
+
+/* What a device that joins or signs in again brings. */
+typedef struct
+{
+  const MachinePublic *machine;
+  const NodePublic *key;
+  const NodePublic *old_key;
+  const Hostinfo *hostinfo;
+  UserId user; /* 0: tagged */
+  const char *const *tags;
+  size_t n_tags;
+  bool ephemeral;
+  bool approved;
+  int32_t version;
+  WallTime expiry; /* that the device wishes; unset: none */
+} Joining;
+
+/* Makes the node or gives it its new key. NULL and *ERROR (static) when that must not or cannot be.
+ */
+CoNode *state_join (State *state, const Joining *joining, const char **error);
+/* Whether USER may give a device all the tags that it asks for. */
+bool state_may_have_tags (const State *state, const CoUser *user, const Hostinfo *hostinfo);
+void state_send_registration (State *state, uint64_t request, const RegisterResponse *response);
+void state_accept_registration (State *state, uint64_t request, const CoNode *node);
+void state_refuse_registration (State *state, uint64_t request, const char *error);
 void state_remove_node (State *state, CoNode *node);
 bool state_node_expired (const State *state, const CoNode *node);
+
+/* ---- sign-in (sign-in.c) ---- */
+
+SignIn *sign_in_new (Random *random);
+void sign_in_free (SignIn *sign_in);
+void state_web (State *state, const StateEvent *event);
+void state_worked (State *state, const StateEvent *event);
+void sign_in_forget_user (State *state, UserId user);
+/* Sets USER's password once it is hashed, and answers the command REQUEST then. False: too short,
+ * too long, or too much is under way; *ERROR says so. */
+bool state_set_password (State *state, uint64_t request, const CoUser *user, const char *password,
+                         const char **error);
 
 /* ---- streams (streams.c, messages.c) ---- */
 

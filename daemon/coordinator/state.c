@@ -1,4 +1,4 @@
-#include "coordinator/state-private.h"
+#include "coordinator/pending.h"
 
 #include "base/memory.h"
 
@@ -17,6 +17,8 @@ state_new (const StateConfig *config, Random *random)
   state->random = random;
   state->flush_us = TIME_NEVER;
   state->settings = 1;
+  state->oidc = config->oidc;
+  state->sign_in = sign_in_new (random);
   model_init (&state->model);
   policy_issues_init (&issues);
   state->policy = policy_parse ("{}", 2, &issues);
@@ -33,6 +35,7 @@ state_free (State *state)
     pending_free (state->pending[i]);
   for (StateAction action; state_next_action (state, &action);)
     state_action_clear (&action);
+  sign_in_free (state->sign_in);
   free (state->actions);
   free (state->streams);
   free (state->pending);
@@ -81,9 +84,13 @@ state_action_clear (StateAction *action)
       break;
     case STATE_ACTION_REPLY:
       free (action->reply.body);
+      free (action->reply.headers);
       break;
     case STATE_ACTION_MESSAGE:
       free (action->message.json);
+      break;
+    case STATE_ACTION_WORK:
+      work_job_clear (&action->work);
       break;
     default:
       break;
@@ -247,6 +254,12 @@ state_input (State *state, const StateEvent *event, int64_t now_us)
       break;
     case STATE_EVENT_COMMAND:
       state_command (state, event);
+      break;
+    case STATE_EVENT_WEB:
+      state_web (state, event);
+      break;
+    case STATE_EVENT_WORKED:
+      state_worked (state, event);
       break;
     case STATE_EVENT_TICK:
       break;

@@ -8,6 +8,9 @@
 
 #include "base/clock.h"
 #include "coordinator/model.h"
+#include "coordinator/oidc.h"
+#include "coordinator/web.h"
+#include "coordinator/work.h"
 #include "netmap/derp-map.h"
 #include "netmap/map-request.h"
 #include "netmap/register.h"
@@ -19,6 +22,7 @@ typedef struct
   const char *url;    /* base URL that nodes and people use; borrowed for state_new */
   DerpMap *derp_map;  /* handed to every node; a reference is taken */
   const char *listen; /* ADDRESS:PORT, to be shown; NULL: unknown */
+  OidcConfig oidc;    /* identity provider; borrowed as long as the state lives */
 } StateConfig;
 
 typedef enum
@@ -27,6 +31,8 @@ typedef enum
   STATE_EVENT_MAP,
   STATE_EVENT_GONE,    /* the request's connection or stream is over */
   STATE_EVENT_COMMAND, /* a person or program manages the network */
+  STATE_EVENT_WEB,     /* a browser asks */
+  STATE_EVENT_WORKED,  /* what STATE_ACTION_WORK asked for is done */
   STATE_EVENT_TICK,
 } StateEventType;
 
@@ -41,6 +47,7 @@ typedef struct
     {
       MachinePublic machine; /* as the Noise session proved */
       const RegisterRequest *body;
+      IpAddr from; /* the connection's other end; family 0: not known */
     } registration;
     struct
     {
@@ -53,6 +60,8 @@ typedef struct
       size_t n_words;
       const char *input; /* the text that came with it (a policy), or NULL */
     } command;
+    const WebRequest *web;
+    const WorkResult *worked;
   };
 } StateEvent;
 
@@ -63,6 +72,7 @@ typedef enum
   STATE_ACTION_MESSAGE, /* a map message for an open stream */
   STATE_ACTION_END,     /* end a stream */
   STATE_ACTION_ADMIT,   /* the relay may serve this node key, or not any more */
+  STATE_ACTION_WORK,    /* a job for work.h, once the records before it are on disk */
 } StateActionType;
 
 typedef struct
@@ -82,6 +92,8 @@ typedef struct
       int status; /* HTTP; of a command its exit code */
       char *body;
       size_t size;
+      const char *type; /* of the body, static; NULL: JSON */
+      char *headers;    /* more of them in their wire form; NULL: none */
     } reply;
     struct
     {
@@ -94,6 +106,7 @@ typedef struct
       NodePublic key;
       bool allowed;
     } admit;
+    WorkJob work;
   };
 } StateAction;
 
@@ -120,14 +133,3 @@ void state_input (State *state, const StateEvent *event, int64_t now_us);
 bool state_next_action (State *state, StateAction *action);
 void state_action_clear (StateAction *action);
 int64_t state_next_deadline (const State *state);
-
-/* A pending registration, for the sign-in page. */
-typedef struct
-{
-  const char *id;
-  const char *hostname, *os; /* as the device says; escape before showing */
-  char fingerprint[KEY_SHORT_MAX];
-  bool done;
-} StatePending;
-
-bool state_pending (const State *state, const char *id, StatePending *out);
