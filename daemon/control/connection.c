@@ -1,6 +1,6 @@
 #include "control/connection.h"
 
-#include "control/tcp-race.h"
+#include "host/tcp-race.h"
 #include "wire/http1.h"
 
 #include <errno.h>
@@ -30,9 +30,13 @@ struct Connection
   uint16_t port;
   bool use_tls;
   bool strict;
+  bool by_name;      /* its addresses are a name server's */
+  bool bootstrapped; /* the name was looked up at the relays */
   Stage stage;
   Resolver *resolver;
   GCancellable *cancellable;
+  int tcp_error;     /* why none of the name server's addresses would do; 0: not tried */
+  GArray *addresses; /* of IpAddr: raced for */
   TcpRace *race;
   ProxyChoice proxied;
   Proxy proxy;
@@ -56,6 +60,7 @@ unref (Connection *c)
   buffer_free (&c->in);
   buffer_free (&c->out);
   buffer_free (&c->plain);
+  g_clear_pointer (&c->addresses, g_array_unref);
   g_object_unref (c->cancellable);
   g_free (c->host);
   g_free (c);
@@ -299,6 +304,8 @@ readable (int fd, GIOCondition condition, void *data)
 
 /* --- Getting there ------------------------------------------------------------------------- */
 
+static void tcp_done (int fd, int error, void *data);
+
 /* The socket is there: what comes first on it? */
 static void
 begin (Connection *c)
@@ -323,28 +330,20 @@ begin (Connection *c)
 }
 
 static void
-tcp_done (int fd, int error, void *data)
+race_for (Connection *c, GArray *addresses)
 {
-  Connection *c = data;
-
-  tcp_race_free (g_steal_pointer (&c->race));
-  c->references++;
-  if (fd < 0)
-    broken_by (c, error == ETIMEDOUT ? CONTROL_DIAL_TIMEOUT : CONTROL_DIAL_REFUSED, error);
-  else {
-    c->fd = fd;
-    c->in_watch = g_unix_fd_add (fd, G_IO_IN | G_IO_ERR | G_IO_HUP, readable, c);
-    begin (c);
-  }
-  unref (c);
+  c->stage = STAGE_CONNECTING;
+  g_array_ref (addresses);
+  g_clear_pointer (&c->addresses, g_array_unref);
+  c->addresses = addresses;
+  c->race
+      = tcp_race_new (addresses, c->proxied == PROXY_USE ? c->proxy.port : c->port, tcp_done, c);
 }
 
 static void
-race_for (Connection *c, const GArray *addresses)
+tcp_failed (Connection *c, int error)
 {
-  c->stage = STAGE_CONNECTING;
-  c->race
-      = tcp_race_new (addresses, c->proxied == PROXY_USE ? c->proxy.port : c->port, tcp_done, c);
+  broken_by (c, error == ETIMEDOUT ? CONTROL_DIAL_TIMEOUT : CONTROL_DIAL_REFUSED, error);
 }
 
 static void
@@ -357,8 +356,63 @@ resolved (GObject *source, GAsyncResult *result, void *data)
     g_autoptr (GArray) addresses = resolver_lookup_finish (c->resolver, result, &error);
     if (addresses)
       race_for (c, addresses);
+    else if (c->tcp_error != 0)
+      tcp_failed (c, c->tcp_error);
     else
       dial_failed (c, CONTROL_DIAL_RESOLVE, error->message);
+  }
+  unref (c);
+}
+
+/* Addresses that nobody answers at, and nobody ever did: the name server may be wrong. */
+static void
+ask_relays (Connection *c, int error)
+{
+  c->tcp_error = error;
+  c->bootstrapped = true;
+  c->stage = STAGE_RESOLVING;
+  c->references++;
+  resolver_bootstrap_async (c->resolver, c->host, c->cancellable, resolved, c);
+}
+
+static bool
+may_ask_relays (const Connection *c)
+{
+  IpAddr literal;
+
+  return !c->bootstrapped && c->proxied != PROXY_USE && c->by_name
+         && !ip_parse (c->host, strlen (c->host), &literal)
+         && !resolver_has_reached (c->resolver, c->addresses);
+}
+
+static void
+note_reached (Connection *c)
+{
+  struct sockaddr_storage peer;
+  socklen_t size = sizeof peer;
+  IpPort address;
+
+  if (getpeername (c->fd, (struct sockaddr *)&peer, &size) == 0
+      && ip_port_from_sockaddr ((struct sockaddr *)&peer, size, &address))
+    resolver_note_reached (c->resolver, &address.addr);
+}
+
+static void
+tcp_done (int fd, int error, void *data)
+{
+  Connection *c = data;
+
+  tcp_race_free (g_steal_pointer (&c->race));
+  c->references++;
+  if (fd < 0 && may_ask_relays (c))
+    ask_relays (c, error);
+  else if (fd < 0)
+    tcp_failed (c, error);
+  else {
+    c->fd = fd;
+    note_reached (c);
+    c->in_watch = g_unix_fd_add (fd, G_IO_IN | G_IO_ERR | G_IO_HUP, readable, c);
+    begin (c);
   }
   unref (c);
 }
@@ -402,6 +456,7 @@ connection_new (const ControlAction *action, Resolver *resolver, TlsContext *tls
     race_for (c, one);
   } else {
     c->references++;
+    c->by_name = true;
     resolver_lookup_async (resolver, c->proxied == PROXY_USE ? c->proxy.host : c->host,
                            c->cancellable, resolved, c);
   }

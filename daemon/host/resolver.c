@@ -9,6 +9,7 @@
 
 #define TIMEOUT_MS       2500 /* of the first try; c-ares doubles it */
 #define TRIES            2
+#define PATIENCE_MS      3000 /* with a last good answer at hand */
 #define CACHE_FORMAT     1
 #define CACHE_MAX_NAMES  64 /* control and relays are few */
 #define STUB_RESOLV_CONF "/etc/resolv.conf"
@@ -25,18 +26,26 @@ struct Resolver
   unsigned pending; /* look-ups under way */
   bool reopen;      /* read the servers again once none is under way */
   char *cache_path;
-  GKeyFile *cache; /* name -> last good addresses */
+  GKeyFile *cache;       /* name -> last good addresses */
+  GPtrArray *relays;     /* of BootstrapRelay, or NULL */
+  GHashTable *by_relays; /* set of tasks whose look-up asks relays */
+  GHashTable *reached;   /* set of texts of addresses */
 };
 
 typedef struct
 {
   Resolver *resolver;
   char *name;
+  guint patience; /* source: the last good answer is given when it fires */
+  bool answered;
+  BootstrapDns *bootstrap;
 } Lookup;
 
 static void
 lookup_free (Lookup *lookup)
 {
+  g_clear_handle_id (&lookup->patience, g_source_remove);
+  bootstrap_dns_free (lookup->bootstrap);
   g_free (lookup->name);
   g_free (lookup);
 }
@@ -203,6 +212,8 @@ resolver_new (const char *cache_path)
 
   ares_library_init (ARES_LIB_INIT_ALL);
   resolver->sources = g_hash_table_new (NULL, NULL);
+  resolver->by_relays = g_hash_table_new (NULL, NULL);
+  resolver->reached = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   resolver->cache_path = g_strdup (cache_path);
   load_cache (resolver);
   return resolver;
@@ -284,18 +295,94 @@ interleave (const struct ares_addrinfo *info)
 }
 
 static void
-fail (GTask *task, Resolver *resolver, const char *name, int status)
+give (GTask *task, GArray *addresses)
 {
-  GArray *known = recall (resolver, name);
+  Lookup *lookup = g_task_get_task_data (task);
+
+  lookup->answered = true;
+  g_clear_handle_id (&lookup->patience, g_source_remove);
+  g_task_return_pointer (task, addresses, (GDestroyNotify)g_array_unref);
+}
+
+static void
+give_up (GTask *task, int status)
+{
+  Lookup *lookup = g_task_get_task_data (task);
+
+  lookup->answered = true;
+  g_task_return_new_error (task, RESOLVER_ERROR,
+                           status == ARES_ENOTFOUND || status == ARES_ENODATA
+                               ? RESOLVER_ERROR_NOT_FOUND
+                               : RESOLVER_ERROR_FAILED,
+                           "could not look up %s: %s", lookup->name, ares_strerror (status));
+}
+
+/* ---- relays ---- */
+
+static void
+relays_answered (GArray *addresses, void *user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  Lookup *lookup = g_task_get_task_data (task);
+
+  g_hash_table_remove (lookup->resolver->by_relays, task);
+  if (addresses) {
+    remember (lookup->resolver, lookup->name, addresses);
+    give (task, addresses);
+  } else {
+    give_up (task, ARES_ENOTFOUND);
+  }
+}
+
+/* Whether NAME may stand in a URL as it is: a host name, and one that relays can know. */
+static bool
+is_plain (const char *name)
+{
+  static const char plain[] = "abcdefghijklmnopqrstuvwxyz0123456789.-_";
+
+  return strchr (name, '.') && name[strspn (name, plain)] == '\0';
+}
+
+/* Takes the reference to TASK over, if there is a relay to ask. */
+static bool
+ask_relays (GTask *task)
+{
+  Lookup *lookup = g_task_get_task_data (task);
+  Resolver *resolver = lookup->resolver;
+
+  if (!resolver->relays || resolver->relays->len == 0 || !is_plain (lookup->name))
+    return false;
+  g_hash_table_add (resolver->by_relays, task);
+  lookup->bootstrap
+      = bootstrap_dns_new (resolver->relays, lookup->name, random_system (), relays_answered, task);
+  return true;
+}
+
+/* No name server helped. Takes the reference to TASK over. */
+static void
+fail (GTask *task, int status)
+{
+  Lookup *lookup = g_task_get_task_data (task);
+  GArray *known = recall (lookup->resolver, lookup->name);
 
   if (known)
-    g_task_return_pointer (task, known, (GDestroyNotify)g_array_unref);
+    give (task, known);
+  else if (ask_relays (task))
+    return;
   else
-    g_task_return_new_error (task, RESOLVER_ERROR,
-                             status == ARES_ENOTFOUND || status == ARES_ENODATA
-                                 ? RESOLVER_ERROR_NOT_FOUND
-                                 : RESOLVER_ERROR_FAILED,
-                             "could not look up %s: %s", name, ares_strerror (status));
+    give_up (task, status);
+  g_object_unref (task);
+}
+
+static gboolean
+lose_patience (void *user_data)
+{
+  GTask *task = user_data;
+  Lookup *lookup = g_task_get_task_data (task);
+
+  lookup->patience = 0;
+  give (task, recall (lookup->resolver, lookup->name));
+  return G_SOURCE_REMOVE;
 }
 
 static void
@@ -307,7 +394,8 @@ on_answer (void *user_data, int status, int timeouts, struct ares_addrinfo *info
   g_autoptr (GArray) addresses = NULL;
 
   if (status == ARES_EDESTRUCTION) {
-    g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_CANCELLED, "the resolver was closed");
+    if (!lookup->answered)
+      g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_CANCELLED, "the resolver was closed");
     return;
   }
   resolver->pending--;
@@ -315,12 +403,15 @@ on_answer (void *user_data, int status, int timeouts, struct ares_addrinfo *info
     addresses = interleave (info);
     ares_freeaddrinfo (info);
   }
-  if (addresses && addresses->len > 0) {
+  bool good = addresses && addresses->len > 0;
+  if (good)
     remember (resolver, lookup->name, addresses);
-    g_task_return_pointer (task, g_steal_pointer (&addresses), (GDestroyNotify)g_array_unref);
-  } else {
-    fail (task, resolver, lookup->name, status == ARES_SUCCESS ? ARES_ENODATA : status);
-  }
+  if (lookup->answered)
+    return;
+  if (good)
+    give (task, g_steal_pointer (&addresses));
+  else
+    fail (g_steal_pointer (&task), status == ARES_SUCCESS ? ARES_ENODATA : status);
 }
 
 /* Opened on first use and after a change of network, never under a running look-up. */
@@ -334,40 +425,112 @@ ensure_channel (Resolver *resolver)
   return resolver->ready || open_channel (resolver);
 }
 
+static GTask *
+new_task (Resolver *resolver, const char *name, GCancellable *cancellable,
+          GAsyncReadyCallback callback, void *user_data)
+{
+  GTask *task = g_task_new (NULL, cancellable, callback, user_data);
+  Lookup *lookup = g_new0 (Lookup, 1);
+
+  lookup->resolver = resolver;
+  lookup->name = g_ascii_strdown (name, -1);
+  g_task_set_source_tag (task, new_task);
+  g_task_set_task_data (task, lookup, (GDestroyNotify)lookup_free);
+  return task;
+}
+
 void
 resolver_lookup_async (Resolver *resolver, const char *name, GCancellable *cancellable,
                        GAsyncReadyCallback callback, void *user_data)
 {
-  GTask *task = g_task_new (NULL, cancellable, callback, user_data);
+  GTask *task = new_task (resolver, name, cancellable, callback, user_data);
   struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-  Lookup *lookup = g_new0 (Lookup, 1);
+  Lookup *lookup = g_task_get_task_data (task);
+  g_autoptr (GArray) known = NULL;
   IpAddr literal;
 
-  lookup->resolver = resolver;
-  lookup->name = g_ascii_strdown (name, -1);
-  g_task_set_source_tag (task, resolver_lookup_async);
-  g_task_set_task_data (task, lookup, (GDestroyNotify)lookup_free);
   if (ip_parse (name, strlen (name), &literal)) {
     GArray *addresses = g_array_new (FALSE, FALSE, sizeof (IpAddr));
     g_array_append_val (addresses, literal);
-    g_task_return_pointer (task, addresses, (GDestroyNotify)g_array_unref);
+    give (task, addresses);
     g_object_unref (task);
     return;
   }
   if (!ensure_channel (resolver)) {
-    fail (task, resolver, lookup->name, ARES_ECONNREFUSED);
-    g_object_unref (task);
+    fail (task, ARES_ECONNREFUSED);
     return;
   }
+  known = recall (resolver, lookup->name);
+  if (known)
+    lookup->patience = g_timeout_add (PATIENCE_MS, lose_patience, task);
   resolver->pending++;
   ares_getaddrinfo (resolver->channel, lookup->name, NULL, &hints, on_answer, task);
   arm_timeout (resolver);
+}
+
+void
+resolver_bootstrap_async (Resolver *resolver, const char *name, GCancellable *cancellable,
+                          GAsyncReadyCallback callback, void *user_data)
+{
+  GTask *task = new_task (resolver, name, cancellable, callback, user_data);
+
+  if (ask_relays (task))
+    return;
+  give_up (task, ARES_ENOTFOUND);
+  g_object_unref (task);
 }
 
 GArray *
 resolver_lookup_finish (Resolver *resolver, GAsyncResult *result, GError **error)
 {
   return g_task_propagate_pointer (G_TASK (result), error);
+}
+
+void
+resolver_set_relays (Resolver *resolver, GPtrArray *relays)
+{
+  if (relays)
+    g_ptr_array_ref (relays);
+  g_clear_pointer (&resolver->relays, g_ptr_array_unref);
+  resolver->relays = relays;
+}
+
+void
+resolver_note_reached (Resolver *resolver, const IpAddr *address)
+{
+  char text[IP_TEXT_MAX];
+
+  ip_format (address, text);
+  g_hash_table_add (resolver->reached, g_strdup (text));
+}
+
+bool
+resolver_has_reached (const Resolver *resolver, const GArray *addresses)
+{
+  for (guint i = 0; i < addresses->len; i++) {
+    char text[IP_TEXT_MAX];
+
+    ip_format (&g_array_index (addresses, IpAddr, i), text);
+    if (g_hash_table_contains (resolver->reached, text))
+      return true;
+  }
+  return false;
+}
+
+/* What asks relays would go on asking without us. */
+static void
+drop_relay_tasks (Resolver *resolver)
+{
+  g_autoptr (GList) tasks = g_hash_table_get_keys (resolver->by_relays);
+
+  for (GList *at = tasks; at; at = at->next) {
+    Lookup *lookup = g_task_get_task_data (at->data);
+
+    g_clear_pointer (&lookup->bootstrap, bootstrap_dns_free);
+    g_task_return_new_error (at->data, G_IO_ERROR, G_IO_ERROR_CANCELLED, "the resolver was closed");
+    g_object_unref (at->data);
+  }
+  g_hash_table_unref (resolver->by_relays);
 }
 
 void
@@ -382,6 +545,9 @@ resolver_free (Resolver *resolver)
   if (!resolver)
     return;
   close_channel (resolver);
+  drop_relay_tasks (resolver);
+  g_clear_pointer (&resolver->relays, g_ptr_array_unref);
+  g_hash_table_unref (resolver->reached);
   g_hash_table_unref (resolver->sources);
   g_key_file_free (resolver->cache);
   g_free (resolver->cache_path);

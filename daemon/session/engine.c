@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "host/socket-mark.h"
 #include "netmap/map-message.h"
+#include "session/bootstrap-relays.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -228,6 +229,13 @@ timer_fired (void *user_data)
 
 /* --- The active session ---------------------------------------------------------------------- */
 
+static void
+tell_resolver (Engine *e, const Netmap *map)
+{
+  g_autoptr (GPtrArray) relays = bootstrap_relays_of (map ? netmap_derp_map (map) : NULL);
+  resolver_set_relays (e->resolver, relays);
+}
+
 /* The same account on the same server, signed in a second time: the older profile is this one's
  * past (spec/local-services.md §2.5). */
 static gboolean
@@ -256,6 +264,9 @@ control_acted (ControlAction *action, void *user_data)
   if (!e->active)
     return;
   SessionEvent event = {.type = SESSION_EVENT_CONTROL, .control = action};
+  if (action->type == CONTROL_ACTION_NETMAP
+      && (action->netmap.changes.flags & NETMAP_CHANGED_DERP_MAP) != 0)
+    tell_resolver (e, action->netmap.netmap);
   engine_feed (e, e->active, &event);
   if (action->type == CONTROL_ACTION_REGISTERED && e->twin_source == 0)
     e->twin_source = g_idle_add (forget_twins, e);
@@ -312,6 +323,7 @@ take_up (Engine *e, Session *s)
   if (!problem)
     start_control (e, s, &problem);
   Netmap *cached = load_netmap (e, session_profile (s)->id);
+  tell_resolver (e, cached);
   SessionEvent event = {.type = SESSION_EVENT_ACTIVATE,
                         .activate = {.netmap = cached, .machine_key_problem = problem}};
   key_public (e->disco_key->bytes, event.activate.disco_key.bytes);

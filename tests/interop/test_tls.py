@@ -1,6 +1,9 @@
 #!/usr/bin/python3
 """A control server with HTTPS: good certificates lead in, others are refused with a reason."""
 
+import os
+
+from lab import wait_for
 from scenario import run_pairs
 
 # kind of certificate: the problem that Warren names
@@ -29,6 +32,24 @@ def scenario(s):
         a.icmp(b.ip4, count=5)
         if a.kind == "warren":
             assert a.problem() == "", a.problem()
+    if a.kind == "warren":
+        bootstrap(s)
+
+
+def bootstrap(s):
+    """Name servers that do not know the server any more, and nothing remembered on disk."""
+    a, relay, names = s.a, s.tailnet.relays[0], s.tailnet.names
+    relay.stop()
+    relay.host.resolv_conf(f"nameserver {names.host.ip4}\n")
+    relay.command += ["-bootstrap-dns-names", "control.lab"]
+    relay.start()
+    wait_for(lambda: "control.lab" in names.asked, 10, "the relay looks the server's name up")
+    with s.test("when name servers fail, a relay tells the server's address"):
+        a.stop()
+        os.remove(os.path.join(a.state_dir, "addresses"))
+        del names.addresses["control.lab"]
+        a.start()
+        wait_for(lambda: s.control.node("alpha")["Streams"] > 0, 20, "alpha has a map stream again")
 
 
 run_pairs("HTTPS to the control server", scenario, timeout=150, server="labregister", tls=True)

@@ -1,7 +1,7 @@
 #include "control/connection.h"
 
 #include "certificates.h"
-#include "control/tcp-race.h"
+#include "host/tcp-race.h"
 
 #include <errno.h>
 #include <gio/gio.h>

@@ -1,4 +1,4 @@
-#include "control/tcp-race.h"
+#include "host/tcp-race.h"
 
 #include "host/socket-mark.h"
 
