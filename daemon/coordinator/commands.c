@@ -25,7 +25,7 @@ const char *
 command_option (const Command *c, const char *name)
 {
   for (size_t i = 0; i < c->n_options; i++)
-    if (strcspn (c->options[i].name, "=") == strlen (name)
+    if (strcspn (c->options[i].name, "= ") == strlen (name)
         && strncmp (c->options[i].name, name, strlen (name)) == 0)
       return c->options[i].value;
   return NULL;
