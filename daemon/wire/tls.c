@@ -8,6 +8,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,8 +21,11 @@ struct TlsContext
 struct Tls
 {
   SSL *ssl;
-  BIO *in;  /* ciphertext from the peer; owned by ssl */
-  BIO *out; /* ciphertext for the peer; owned by ssl */
+  const uint8_t *input; /* ciphertext from the peer during tls_receive, borrowed */
+  size_t input_size;
+  Buffer waiting; /* ciphertext from the peer that was not read yet, before INPUT */
+  Buffer out;     /* ciphertext for the peer */
+  Buffer *sink;   /* where ciphertext goes now: OUT or the caller's */
   TlsState state;
   TlsVerify verify;
   TlsCertProblem problem;
@@ -186,20 +190,73 @@ tls_server_context_add_certificate (TlsContext *context, const uint8_t *der, siz
 
 /* --- Connections --------------------------------------------------------------------------- */
 
+/* OpenSSL's view of a Tls: it reads the caller's bytes where they are and writes to the sink, so an
+ * idle connection keeps no buffers. */
+static int
+bio_read (BIO *bio, char *out, int size)
+{
+  Tls *tls = BIO_get_data (bio);
+  size_t n = (size_t)size;
+
+  BIO_clear_retry_flags (bio);
+  if (tls->waiting.size > 0) {
+    n = n < tls->waiting.size ? n : tls->waiting.size;
+    memcpy (out, tls->waiting.data, n);
+    buffer_consume (&tls->waiting, n);
+  } else if (tls->input_size > 0) {
+    n = n < tls->input_size ? n : tls->input_size;
+    memcpy (out, tls->input, n);
+    tls->input += n;
+    tls->input_size -= n;
+  } else {
+    BIO_set_retry_read (bio);
+    return -1;
+  }
+  return (int)n;
+}
+
+static int
+bio_write (BIO *bio, const char *data, int size)
+{
+  Tls *tls = BIO_get_data (bio);
+
+  BIO_clear_retry_flags (bio);
+  buffer_append (tls->sink, data, (size_t)size);
+  return size;
+}
+
+static long
+bio_control (BIO *bio, int command, long number, void *pointer)
+{
+  return command == BIO_CTRL_FLUSH;
+}
+
+static BIO_METHOD *bio_method;
+
+static void
+make_bio_method (void)
+{
+  bio_method = BIO_meth_new (BIO_get_new_index () | BIO_TYPE_SOURCE_SINK, "warren");
+  if (!bio_method || !BIO_meth_set_read (bio_method, bio_read)
+      || !BIO_meth_set_write (bio_method, bio_write)
+      || !BIO_meth_set_ctrl (bio_method, bio_control))
+    abort ();
+}
+
 static Tls *
 tls_new (TlsContext *context)
 {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
   Tls *tls = calloc (1, sizeof *tls);
+  BIO *bio;
 
-  if (!tls || !(tls->ssl = SSL_new (context->ctx)))
+  pthread_once (&once, make_bio_method);
+  if (!tls || !(tls->ssl = SSL_new (context->ctx)) || !(bio = BIO_new (bio_method)))
     abort ();
-  tls->in = BIO_new (BIO_s_mem ());
-  tls->out = BIO_new (BIO_s_mem ());
-  if (!tls->in || !tls->out)
-    abort ();
-  BIO_set_mem_eof_return (tls->in, -1);
-  BIO_set_mem_eof_return (tls->out, -1);
-  SSL_set_bio (tls->ssl, tls->in, tls->out);
+  tls->sink = &tls->out;
+  BIO_set_data (bio, tls);
+  BIO_set_init (bio, 1);
+  SSL_set_bio (tls->ssl, bio, bio);
   return tls;
 }
 
@@ -257,6 +314,8 @@ tls_free (Tls *tls)
   if (!tls)
     return;
   SSL_free (tls->ssl);
+  buffer_free (&tls->waiting);
+  buffer_free (&tls->out);
   free (tls->check_name);
   free (tls->sni);
   free (tls);
@@ -299,15 +358,7 @@ judge (Tls *tls)
 void
 tls_feed (Tls *tls, const void *ciphertext, size_t size)
 {
-  const uint8_t *data = ciphertext;
-
-  while (size > 0) {
-    int n = BIO_write (tls->in, data, size > INT32_MAX ? INT32_MAX : (int)size);
-    if (n <= 0)
-      abort ();
-    data += n;
-    size -= (size_t)n;
-  }
+  buffer_append (&tls->waiting, ciphertext, size);
 }
 
 static void
@@ -324,12 +375,10 @@ handshake (Tls *tls)
     fail_ssl (tls, error);
 }
 
-TlsState
-tls_read (Tls *tls, Buffer *plain)
+static void
+read_records (Tls *tls, Buffer *plain)
 {
-  if (tls->state == TLS_HANDSHAKING)
-    handshake (tls);
-  while (tls->state == TLS_OPEN && plain) {
+  while (tls->state == TLS_OPEN) {
     size_t n = 0;
     uint8_t *room = buffer_reserve (plain, 16384);
     ERR_clear_error ();
@@ -345,6 +394,29 @@ tls_read (Tls *tls, Buffer *plain)
     else
       fail_ssl (tls, error);
   }
+}
+
+TlsState
+tls_read (Tls *tls, Buffer *plain)
+{
+  if (tls->state == TLS_HANDSHAKING)
+    handshake (tls);
+  if (plain)
+    read_records (tls, plain);
+  if (tls->waiting.size == 0)
+    buffer_free (&tls->waiting);
+  return tls->state;
+}
+
+TlsState
+tls_receive (Tls *tls, const void *ciphertext, size_t size, Buffer *plain)
+{
+  tls->input = ciphertext;
+  tls->input_size = size;
+  tls_read (tls, plain);
+  buffer_append (&tls->waiting, tls->input, tls->input_size);
+  tls->input = NULL;
+  tls->input_size = 0;
   return tls->state;
 }
 
@@ -369,6 +441,16 @@ tls_write (Tls *tls, const void *plain, size_t size)
   return true;
 }
 
+bool
+tls_write_to (Tls *tls, const void *plain, size_t size, Buffer *ciphertext)
+{
+  tls_take (tls, ciphertext);
+  tls->sink = ciphertext;
+  bool ok = tls_write (tls, plain, size);
+  tls->sink = &tls->out;
+  return ok;
+}
+
 void
 tls_close (Tls *tls)
 {
@@ -380,14 +462,15 @@ tls_close (Tls *tls)
 bool
 tls_take (Tls *tls, Buffer *ciphertext)
 {
-  size_t pending = BIO_ctrl_pending (tls->out);
-
-  if (pending == 0)
+  if (tls->out.size == 0)
     return false;
-  int n = BIO_read (tls->out, buffer_reserve (ciphertext, pending), (int)pending);
-  if (n <= 0)
-    return false;
-  buffer_commit (ciphertext, (size_t)n);
+  if (!ciphertext->base) {
+    *ciphertext = tls->out;
+    tls->out = (Buffer){0};
+  } else {
+    buffer_append (ciphertext, tls->out.data, tls->out.size);
+    buffer_free (&tls->out);
+  }
   return true;
 }
 

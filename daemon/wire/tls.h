@@ -1,5 +1,5 @@
-/* TLS over byte strings (OpenSSL memory BIOs), client and server role: control-protocol.md §4.3,
- * derp.md §3.3.
+/* TLS over byte strings (OpenSSL without sockets), client and server role: control-protocol.md
+ * §4.3, derp.md §3.3.
  *
  * No sockets here: ciphertext from the peer goes in with tls_feed, ciphertext for the peer comes
  * out with tls_take, plaintext by tls_write and tls_read. No session resumption, TLS 1.2 at least,
@@ -75,6 +75,9 @@ void tls_free (Tls *tls);
 /* Ciphertext from the peer. Follow with tls_read. */
 void tls_feed (Tls *tls, const void *ciphertext, size_t size);
 
+/* Both in one: as if CIPHERTEXT were fed and read, without a copy of it. */
+TlsState tls_receive (Tls *tls, const void *ciphertext, size_t size, Buffer *plain);
+
 /* Drives the handshake and appends every plaintext byte that is ready to PLAIN (NULL: only the
  * handshake). With TLS_VERIFY_FULL and _PIN the state does not become TLS_OPEN, and so not a byte
  * of plaintext is sent or given out, before the certificate has passed. */
@@ -82,6 +85,9 @@ TlsState tls_read (Tls *tls, Buffer *plain);
 
 /* Encrypts SIZE bytes; false unless the state is TLS_OPEN. */
 bool tls_write (Tls *tls, const void *plain, size_t size);
+
+/* As tls_write, and appends what is to be sent to CIPHERTEXT, like tls_take. */
+bool tls_write_to (Tls *tls, const void *plain, size_t size, Buffer *ciphertext);
 
 /* Ends the stream: a close_notify for the peer. */
 void tls_close (Tls *tls);
