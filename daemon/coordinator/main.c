@@ -14,7 +14,8 @@
 
 static const char help[]
     = "Usage: warren-coordinator serve --data-dir DIR --url URL --listen ADDRESS:PORT\n"
-      "           [--relay-url URL --relay-listen ADDRESS:PORT] [--stun-port PORT]\n"
+      "           [--relay-url URL --relay-listen ADDRESS:PORT] [--relay-open]\n"
+      "           [--stun-port PORT]\n"
       "       warren-coordinator --data-dir DIR COMMAND…\n"
       "       warren-coordinator policy preview --policy FILE --nodes FILE\n"
       "       warren-coordinator policy check --policy FILE [--nodes FILE]\n"
@@ -38,6 +39,7 @@ static const char help[]
       "  --listen ADDRESS:PORT where it listens\n"
       "  --relay-url URL       https address of the relay, as devices reach it\n"
       "  --relay-listen ADDRESS:PORT\n"
+      "  --relay-open          the relay serves devices of other networks, too\n"
       "  --stun-port PORT      UDP port of STUN, 3478 unless said otherwise; 0: none\n"
       "  --policy FILE         policy (HuJSON); - reads standard input\n"
       "  --nodes FILE          users and nodes (JSON)\n"
@@ -61,6 +63,7 @@ parse (int argc, char **argv, Options *options)
       {"listen", required_argument, NULL, 'l'},
       {"relay-url", required_argument, NULL, 'r'},
       {"relay-listen", required_argument, NULL, 'R'},
+      {"relay-open", no_argument, NULL, 'o'},
       {"stun-port", required_argument, NULL, 's'},
       {"policy", required_argument, NULL, 'p'},
       {"nodes", required_argument, NULL, 'n'},
@@ -87,6 +90,9 @@ parse (int argc, char **argv, Options *options)
         break;
       case 'R':
         options->server.relay_listen = optarg;
+        break;
+      case 'o':
+        options->server.relay_open = true;
         break;
       case 's':
         options->server.stun_port = (uint16_t)atoi (optarg);

@@ -168,6 +168,7 @@ server_open_relay (const ServerOptions *options, Relay **relay, DerpMap **map)
         .key_pem = certificate.key_pem,
         .private_key = key,
         .stun_port = options->stun_port,
+        .open = options->relay_open,
     };
     *relay = relay_new (&relay_options, &error);
     *map = describe (host, port, certificate.pin, options->stun_port);

@@ -5,6 +5,7 @@
  * thread of its own (relay.h). */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct
@@ -15,6 +16,7 @@ typedef struct
   const char *relay_url;    /* NULL: no relay */
   const char *relay_listen; /* ADDRESS:PORT */
   uint16_t stun_port;       /* 0: no STUN */
+  bool relay_open;          /* the relay serves strangers, too */
 } ServerOptions;
 
 /* Serves until a signal ends it. An exit code: 0, or 1 after an error told on stderr. */

@@ -346,7 +346,7 @@ class Warren(Node):
 def find_program(name):
     """A program of ours in the build folder $WARREN_BUILD, None when it is not there."""
     build = os.environ.get("WARREN_BUILD", "")
-    for folder in ("daemon", "daemon/coordinator", "app/cli", "app/tray", "app/window", "app", "tests/interop", "."):
+    for folder in ("daemon", "daemon/coordinator", "app/cli", "app/tray", "app/window", "app", "tests/interop", "tests/bench", "."):
         path = os.path.join(build, folder, name)
         if build and os.path.isfile(path) and os.access(path, os.X_OK):
             return path
