@@ -5,6 +5,19 @@
 #define MANY 250
 
 static const CommandRow table[] = {
+    {"create", NULL, "",
+     "--name=NAME --domain=SUFFIX --url=URL --listen=ADDRESS:PORT --prefix4=PREFIX "
+     "--prefix6=PREFIX --key-expiry=DAYS --relay-url=URL --relay-listen=ADDRESS:PORT "
+     "--stun-port=PORT",
+     "make a network; what is left out is chosen", 0, 0, true, false, command_elsewhere},
+    {"stop", NULL, "", "", "end the server; the network stays", 0, 0, true, false,
+     command_elsewhere},
+    {"delete", NULL, "", "--yes", "end the network for all of its devices", 0, 0, true, false,
+     command_elsewhere},
+    {"backup", NULL, "FILE", "", "copy everything that the network is, while it goes on", 1, 1,
+     false, false, command_elsewhere},
+    {"restore", NULL, "FILE", "", "become what a backup was; the server is stopped", 1, 1, true,
+     false, command_elsewhere},
     {"status", NULL, "", "--wait=REVISION", "what the network is, and how many devices there are",
      0, 0, false, false, command_status},
     {"keys create", NULL, "", "--reusable --ephemeral --tags=TAG,… --expires=TIME --user=LOGIN",

@@ -93,6 +93,7 @@ command_tags (Command *c, const char *text, char copy[1024], const char *tags[CO
 /* ---- the commands ---- */
 
 void command_commands (Command *c);
+void command_elsewhere (Command *c); /* the server's or the program's, not the state's */
 void command_status (Command *c);
 
 void command_keys_create (Command *c);

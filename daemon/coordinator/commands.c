@@ -225,6 +225,12 @@ command_commands (Command *c)
   command_json (c, &w);
 }
 
+void
+command_elsewhere (Command *c)
+{
+  command_fail (c, "\"%s\" is not possible here.", c->row->name);
+}
+
 /* ---- taking apart ---- */
 
 /* The option NAME (without hyphens, NAME_LENGTH long) in the row's list; it takes a value when a

@@ -1,147 +1,291 @@
 /* warren-coordinator: options and words. */
 
 #include "base/log.h"
+#include "base/memory.h"
+#include "coordinator/command.h"
 #include "coordinator/policy-preview.h"
-#include "coordinator/server.h"
+#include "coordinator/server-files.h"
+#include "coordinator/setup.h"
 
-#include <getopt.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#define EXIT_USAGE  2
-#define POLICY_FILE (4 << 20)
+#define EXIT_USAGE 2
+#define INPUT_MAX  (4u << 20)
 
-static const char help[]
-    = "Usage: warren-coordinator serve --data-dir DIR --url URL --listen ADDRESS:PORT\n"
-      "           [--relay-url URL --relay-listen ADDRESS:PORT] [--relay-open]\n"
-      "           [--stun-port PORT]\n"
-      "       warren-coordinator --data-dir DIR COMMAND…\n"
+static const char help_head[]
+    = "Usage: warren-coordinator serve [--config FILE] [--data-dir DIR] [SETTING…]\n"
+      "       warren-coordinator [--config FILE] --data-dir DIR COMMAND…\n"
       "       warren-coordinator policy preview --policy FILE --nodes FILE\n"
-      "       warren-coordinator policy check --policy FILE [--nodes FILE]\n"
-      "\n"
-      "Commands of a running server:\n"
-      "  status                                    how many devices there are\n"
-      "  keys create [--reusable] [--ephemeral] [--tags=TAG,…] [--expires=90d] [--user=LOGIN]\n"
-      "  keys list | keys revoke ID\n"
-      "  nodes list | nodes approve [NAME] | nodes deny NAME | nodes rename NAME NEW\n"
-      "  nodes expire NAME | nodes remove NAME | nodes tag NAME TAG,…\n"
-      "  routes approve NAME PREFIX…               replaces what was approved\n"
-      "  users list | users create LOGIN | users invite LOGIN [--role=ROLE] | users remove LOGIN\n"
-      "  users role LOGIN owner|admin|member | users password LOGIN (from standard input)\n"
-      "  users code [LOGIN]                        one-time code for the sign-in page\n"
-      "  policy get | policy set FILE\n"
-      "  dns set [ADDRESS…]                        name servers for all devices\n"
-      "  Lists take --json.\n"
-      "\n"
+      "       warren-coordinator policy check --policy FILE [--nodes FILE]\n";
+
+static const char help_options[]
+    = "\n"
+      "  --config FILE         settings, see warren-coordinator.conf(5)\n"
       "  --data-dir DIR        database, keys and command socket\n"
-      "  --url URL             what devices use to reach the server\n"
-      "  --listen ADDRESS:PORT where it listens\n"
-      "  --relay-url URL       https address of the relay, as devices reach it\n"
-      "  --relay-listen ADDRESS:PORT\n"
-      "  --relay-open          the relay serves devices of other networks, too\n"
-      "  --stun-port PORT      UDP port of STUN, 3478 unless said otherwise; 0: none\n"
+      "  --idle                serve: without a network, wait until one is created\n"
+      "  --json                an answer as JSON\n"
       "  --policy FILE         policy (HuJSON); - reads standard input\n"
       "  --nodes FILE          users and nodes (JSON)\n"
       "  -v, --verbose         log debug messages\n"
+      "  --version             print the version\n"
       "  -h, --help            print this\n";
 
 typedef struct
 {
-  ServerOptions server;
-  const char *policy, *nodes;
-  bool stop; /* help was shown, or an option is wrong */
-  int code;
-} Options;
+  const char *config, *policy, *nodes;
+  bool idle;
+  const char **settings; /* option and value by turns */
+  unsigned n_settings;
+  const char **words; /* the command and what is said with it */
+  unsigned n_words;
+} Line;
+
+/* ---- help ---- */
 
 static void
-parse (int argc, char **argv, Options *options)
+print_help (FILE *out)
 {
-  static const struct option names[] = {
-      {"data-dir", required_argument, NULL, 'd'},
-      {"url", required_argument, NULL, 'u'},
-      {"listen", required_argument, NULL, 'l'},
-      {"relay-url", required_argument, NULL, 'r'},
-      {"relay-listen", required_argument, NULL, 'R'},
-      {"relay-open", no_argument, NULL, 'o'},
-      {"stun-port", required_argument, NULL, 's'},
-      {"policy", required_argument, NULL, 'p'},
-      {"nodes", required_argument, NULL, 'n'},
-      {"verbose", no_argument, NULL, 'v'},
-      {"help", no_argument, NULL, 'h'},
-      {0},
-  };
-  int c;
+  size_t n;
+  const CommandRow *rows = command_table (&n);
+  const ConfigKey *keys;
 
-  options->server.stun_port = 3478;
-  while ((c = getopt_long (argc, argv, "+vh", names, NULL)) != -1) {
-    switch (c) {
-      case 'd':
-        options->server.data_dir = optarg;
-        break;
-      case 'u':
-        options->server.url = optarg;
-        break;
-      case 'l':
-        options->server.listen = optarg;
-        break;
-      case 'r':
-        options->server.relay_url = optarg;
-        break;
-      case 'R':
-        options->server.relay_listen = optarg;
-        break;
-      case 'o':
-        options->server.relay_open = true;
-        break;
-      case 's':
-        options->server.stun_port = (uint16_t)atoi (optarg);
-        break;
-      case 'p':
-        options->policy = optarg;
-        break;
-      case 'n':
-        options->nodes = optarg;
-        break;
-      case 'v':
-        log_set_level (LOG_LEVEL_DEBUG);
-        break;
-      case 'h':
-        fputs (help, stdout);
-        options->stop = true;
-        return;
-      default:
-        options->stop = true;
-        options->code = EXIT_USAGE;
-        return;
-    }
-  }
+  fputs (help_head, out);
+  fputs ("\nCommands:\n", out);
+  for (size_t i = 0; i < n; i++)
+    fprintf (out, "  %s%s%s\n      %s\n", rows[i].name, rows[i].arguments[0] ? " " : "",
+             rows[i].arguments, rows[i].summary);
+  fputs (help_options, out);
+  fputs ("\nSettings of serve:\n", out);
+  keys = config_keys (&n);
+  for (size_t i = 0; i < n; i++)
+    fprintf (out, "  --%s\n", keys[i].option);
 }
 
 static int
-usage (void)
+usage (const char *reason)
 {
-  fputs (help, stderr);
+  fprintf (stderr, "warren-coordinator: %s\nSee: warren-coordinator --help\n", reason);
   return EXIT_USAGE;
 }
 
-static int
-run_policy (const Options *options, const char *verb)
+/* ---- options ---- */
+
+/* The value of "--NAME VALUE" or "--NAME=VALUE" at ARGV[*I], NULL when it is another option. */
+static const char *
+value_of (char **argv, int *i, const char *name)
 {
-  if (options->policy && options->nodes && strcmp (verb, "preview") == 0)
-    return policy_preview (options->policy, options->nodes);
-  if (options->policy && strcmp (verb, "check") == 0)
-    return policy_check (options->policy, options->nodes);
-  return usage ();
+  size_t n = strlen (name);
+  const char *word = argv[*i] + 2;
+
+  if (strncmp (word, name, n) != 0 || (word[n] != '=' && word[n] != '\0'))
+    return NULL;
+  if (word[n] == '=')
+    return word + n + 1;
+  return argv[*i + 1] ? argv[++*i] : "";
+}
+
+static bool
+take_setting (Line *line, char **argv, int *i)
+{
+  size_t n;
+  const ConfigKey *keys = config_keys (&n);
+
+  for (size_t k = 0; k < n; k++) {
+    bool is_switch = keys[k].kind == CONFIG_SWITCH && strcmp (argv[*i] + 2, keys[k].option) == 0;
+    const char *value = is_switch ? "true" : value_of (argv, i, keys[k].option);
+    if (!value)
+      continue;
+    line->settings[line->n_settings++] = keys[k].option;
+    line->settings[line->n_settings++] = value;
+    return true;
+  }
+  return false;
+}
+
+/* Options of the program stand before a command; what follows the command is the command's, but for
+ * "serve" and "policy", which take theirs behind them. False for a word that is not known. */
+static bool
+take_option (Line *line, char **argv, int *i)
+{
+  const char *value;
+
+  if ((value = value_of (argv, i, "config")))
+    line->config = value;
+  else if ((value = value_of (argv, i, "policy")))
+    line->policy = value;
+  else if ((value = value_of (argv, i, "nodes")))
+    line->nodes = value;
+  else if (strcmp (argv[*i], "--idle") == 0)
+    line->idle = true;
+  else if (strcmp (argv[*i], "--verbose") == 0 || strcmp (argv[*i], "-v") == 0)
+    log_set_level (LOG_LEVEL_DEBUG);
+  else
+    return take_setting (line, argv, i);
+  return true;
+}
+
+static bool
+takes_options (const Line *line)
+{
+  return line->n_words == 0 || strcmp (line->words[0], "serve") == 0
+         || (strcmp (line->words[0], "policy") == 0 && (line->policy || line->n_words < 3));
+}
+
+/* An exit code, or -1 to go on. */
+static int
+parse (int argc, char **argv, Line *line)
+{
+  line->settings = mem_new (2 * ((size_t)argc + 1) * sizeof *line->settings);
+  line->words = mem_new (((size_t)argc + 1) * sizeof *line->words);
+  for (int i = 1; i < argc; i++) {
+    if (strcmp (argv[i], "--help") == 0 || strcmp (argv[i], "-h") == 0) {
+      print_help (stdout);
+      return 0;
+    }
+    if (strcmp (argv[i], "--version") == 0) {
+      puts (WARREN_VERSION);
+      return 0;
+    }
+    bool is_option = argv[i][0] == '-' && argv[i][1] != '\0';
+    if (is_option && takes_options (line) && take_option (line, argv, &i))
+      continue;
+    if (is_option && (line->n_words == 0 || strcmp (line->words[0], "serve") == 0)) {
+      fprintf (stderr, "warren-coordinator: unknown option %s\n", argv[i]);
+      return usage ("it is not understood");
+    }
+    line->words[line->n_words++] = argv[i];
+  }
+  return line->n_words > 0 ? -1 : usage ("a command is missing");
+}
+
+/* ---- settings ---- */
+
+static bool
+read_config_file (Config *config, const char *path, bool must_be_there)
+{
+  char *text = server_read_file (path), *error = NULL;
+
+  if (!text) {
+    if (must_be_there || errno != ENOENT)
+      fprintf (stderr, "warren-coordinator: %s: %s\n", path, strerror (errno));
+    return !must_be_there && errno == ENOENT;
+  }
+  bool ok = config_read (config, text, strlen (text), &error);
+  if (!ok)
+    fprintf (stderr, "warren-coordinator: %s: %s\n", path, error);
+  free (error);
+  free (text);
+  return ok;
+}
+
+static bool
+read_settings (const Line *line, Config *config)
+{
+  const char *state_dir = getenv ("STATE_DIRECTORY"); /* set by systemd */
+  char *error = NULL;
+
+  if (line->config && !read_config_file (config, line->config, true))
+    return false;
+  for (unsigned i = 0; i < line->n_settings; i += 2) {
+    if (config_set_option (config, line->settings[i], line->settings[i + 1], &error))
+      continue;
+    fprintf (stderr, "warren-coordinator: %s\n", error);
+    free (error);
+    return false;
+  }
+  if (!config->options.data_dir && state_dir && *state_dir)
+    config_set_option (config, "data-dir", state_dir, &error);
+  return true;
+}
+
+/* The provider's secret stands in a file of its own. */
+static bool
+read_secret (Config *config)
+{
+  const char *path = config->options.oidc_secret_file;
+  char *text = path ? server_read_file (path) : NULL;
+
+  if (text) {
+    text[strcspn (text, "\r\n")] = '\0';
+    config->options.oidc.client_secret = config_keep (config, text);
+  } else if (path) {
+    fprintf (stderr, "warren-coordinator: %s: %s\n", path, strerror (errno));
+  }
+  return text || !path;
+}
+
+/* What the network's own file says, under what this line and its file say. */
+static bool
+load (const Line *line, Config *config)
+{
+  char path[4096];
+  Config first;
+
+  config_init (&first);
+  bool ok = read_settings (line, &first);
+  config_init (config);
+  if (ok && first.options.data_dir) {
+    snprintf (path, sizeof path, "%s/" SETUP_CONFIG_NAME, first.options.data_dir);
+    ok = read_config_file (config, path, false) && read_settings (line, config);
+  }
+  config_clear (&first);
+  return ok && read_secret (config);
+}
+
+/* ---- what is asked for ---- */
+
+static int
+serve (const Line *line)
+{
+  Config config;
+  int code = SERVER_DELETED;
+
+  while (code == SERVER_DELETED) {
+    if (!load (line, &config))
+      return EXIT_USAGE;
+    if (line->idle && config.options.data_dir && !config.options.url) {
+      bool made = setup_wait (&config.options);
+      config_clear (&config);
+      if (!made)
+        return 1;
+      continue;
+    }
+    const char *wrong = config_check (&config);
+    code = wrong ? usage (wrong) : server_run (&config.options);
+    if (code == SERVER_DELETED && !wrong)
+      setup_forget (config.options.data_dir);
+    if (wrong || !line->idle) {
+      config_clear (&config);
+      return wrong ? EXIT_USAGE : code == SERVER_FAILED;
+    }
+    config_clear (&config);
+  }
+  return code == SERVER_FAILED;
+}
+
+static int
+run_policy (const Line *line)
+{
+  const char *verb = line->n_words > 1 ? line->words[1] : "";
+
+  if (line->policy && line->nodes && strcmp (verb, "preview") == 0)
+    return policy_preview (line->policy, line->nodes);
+  if (line->policy && strcmp (verb, "check") == 0)
+    return policy_check (line->policy, line->nodes);
+  return usage ("policy preview and policy check take --policy FILE");
 }
 
 static char *
-read_policy (const char *path)
+read_input (const char *path)
 {
   FILE *file = strcmp (path, "-") == 0 ? stdin : fopen (path, "re");
-  char *text = calloc (1, POLICY_FILE + 1);
+  char *text = mem_new (INPUT_MAX + 1);
 
-  if (!file || !text || (fread (text, 1, POLICY_FILE, file) == 0 && ferror (file))) {
+  if (!file || (fread (text, 1, INPUT_MAX, file) == 0 && ferror (file))) {
     perror (path);
     free (text);
     text = NULL;
@@ -151,54 +295,78 @@ read_policy (const char *path)
   return text;
 }
 
-/* The text of a policy, or a password from standard input, travels with the command; other words go
- * as they are. */
-static int
-run_command (const Options *options, const char *const *words, unsigned n)
+/* The last word that the command may have is the file; without it, standard input. */
+static const char *
+input_file (const Line *line, const CommandRow *row, size_t used)
 {
-  char *input = NULL;
+  unsigned n = 0;
 
-  if (n >= 3 && strcmp (words[0], "policy") == 0 && strcmp (words[1], "set") == 0) {
-    input = read_policy (words[2]);
-    if (!input)
-      return EXIT_USAGE;
+  for (size_t i = used; i < line->n_words; i++)
+    if (strncmp (line->words[i], "--", 2) != 0 && ++n == row->max
+        && strstr (row->arguments, "FILE"))
+      return line->words[i];
+  return "-";
+}
+
+static int
+create (const ServerOptions *options, const Line *line)
+{
+  Buffer out = {0};
+
+  /* A server that waits for a network makes it itself, and serves it. */
+  int fd = server_connect (options);
+  if (fd >= 0) {
+    close (fd);
+    return server_command (options, line->words, line->n_words, NULL, STDOUT_FILENO);
   }
-  if (n >= 3 && strcmp (words[0], "users") == 0 && strcmp (words[1], "password") == 0)
-    input = read_policy ("-");
-  int code = server_command (options->server.data_dir, words, n, input);
+  int code = setup_create (options->data_dir, line->words + 1, line->n_words - 1, &out);
+  fprintf (code == 0 ? stdout : stderr, "%.*s", (int)out.size, (const char *)out.data);
+  buffer_free (&out);
+  return code;
+}
+
+static int
+command (const Line *line)
+{
+  size_t used;
+  const CommandRow *row = command_find (line->words, line->n_words, &used);
+  char *input = NULL;
+  Config config;
+
+  if (!load (line, &config))
+    return EXIT_USAGE;
+  if (!config.options.data_dir) {
+    config_clear (&config);
+    return usage ("which network? Say --data-dir DIR");
+  }
+  int code = EXIT_USAGE;
+  if (row && row->reads)
+    input = read_input (input_file (line, row, used));
+  if (row && strcmp (row->name, "create") == 0)
+    code = create (&config.options, line);
+  else if (!row || !row->reads || input)
+    code = server_command (&config.options, line->words, line->n_words, input, STDOUT_FILENO);
   free (input);
+  config_clear (&config);
   return code;
 }
 
 int
 main (int argc, char **argv)
 {
-  Options options = {0};
-  const char *verb = argc > 1 && argv[1][0] != '-' ? argv[1] : "";
-  bool named = strcmp (verb, "serve") == 0 || strcmp (verb, "policy") == 0;
+  Line line = {0};
+  int code = parse (argc, argv, &line);
 
-  /* "serve" and "policy preview" take their options behind the word. */
-  if (named) {
-    argc--;
-    argv++;
-    if (strcmp (verb, "policy") == 0 && argc > 1 && argv[1][0] != '-') {
-      argc--;
-      argv++;
-    }
-  }
-  parse (argc, argv, &options);
-  if (options.stop)
-    return options.code;
-  if (strcmp (verb, "policy") == 0)
-    return run_policy (&options, argv[0]);
-  if (strcmp (verb, "serve") == 0) {
-    const ServerOptions *server = &options.server;
-    if (!server->data_dir || !server->url || !server->listen
-        || (server->relay_url && !server->relay_listen))
-      return usage ();
-    return server_run (server);
-  }
-  if (!options.server.data_dir || optind >= argc)
-    return usage ();
-  return run_command (&options, (const char *const *)argv + optind, (unsigned)(argc - optind));
+  if (code < 0 && strcmp (line.words[0], "serve") == 0)
+    code = serve (&line);
+  else if (code < 0 && strcmp (line.words[0], "policy") == 0 && line.policy)
+    code = run_policy (&line);
+  else if (code < 0 && line.n_words > 1 && strcmp (line.words[0], "policy") == 0
+           && strcmp (line.words[1], "preview") == 0)
+    code = run_policy (&line);
+  else if (code < 0)
+    code = command (&line);
+  free (line.settings);
+  free (line.words);
+  return code;
 }

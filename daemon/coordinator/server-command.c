@@ -1,10 +1,12 @@
-#include "coordinator/server-command.h"
+/* The command socket as its clients see it. */
 
-#include "base/bytes.h"
-#include "base/memory.h"
 #include "coordinator/server.h"
 
+#include "base/memory.h"
+#include "wire/command.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,119 +14,98 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define NO_INPUT UINT32_MAX
-
-void
-command_request_clear (CommandRequest *request)
-{
-  for (size_t i = 0; i < request->n_words; i++)
-    free (request->words[i]);
-  free (request->input);
-  *request = (CommandRequest){0};
-}
-
-/* One text, NULL when it is not there (yet). */
-static char *
-read_text (ByteReader *r, uint32_t size)
-{
-  const uint8_t *text = size <= COMMAND_SIZE_MAX ? byte_reader_take (r, size) : NULL;
-
-  return text ? mem_strndup ((const char *)text, size) : NULL;
-}
-
-CommandResult
-command_request_read (const void *data, size_t size, CommandRequest *request)
-{
-  ByteReader r = byte_reader (data, size);
-  uint32_t n = byte_reader_le32 (&r);
-
-  *request = (CommandRequest){0};
-  if (size > COMMAND_SIZE_MAX || (!r.failed && n > COMMAND_WORDS_MAX))
-    return COMMAND_BAD;
-  while (!r.failed && request->n_words < n) {
-    char *word = read_text (&r, byte_reader_le32 (&r));
-    if (word)
-      request->words[request->n_words++] = word;
-  }
-  uint32_t input = byte_reader_le32 (&r);
-  if (!r.failed && input != NO_INPUT)
-    request->input = read_text (&r, input);
-  if (!r.failed)
-    return COMMAND_READY;
-  command_request_clear (request);
-  return COMMAND_MORE;
-}
-
-static void
-write_text (const char *text, Buffer *out)
-{
-  uint8_t size[4];
-
-  store_le32 (size, text ? (uint32_t)strlen (text) : NO_INPUT);
-  buffer_append (out, size, sizeof size);
-  if (text)
-    buffer_append_text (out, text);
-}
-
-void
-command_request_write (const char *const *words, size_t n, const char *input, Buffer *out)
-{
-  uint8_t count[4];
-
-  store_le32 (count, (uint32_t)n);
-  buffer_append (out, count, sizeof count);
-  for (size_t i = 0; i < n; i++)
-    write_text (words[i], out);
-  write_text (input, out);
-}
+#define SOCKET_NAME "control.sock"
 
 bool
-command_socket_path (const char *data_dir, char *out, size_t size)
+server_socket_path (const ServerOptions *options, char *out, size_t size)
 {
-  int n = snprintf (out, size, "%s/control.sock", data_dir);
+  int n = options->socket ? snprintf (out, size, "%s", options->socket)
+                          : snprintf (out, size, "%s/" SOCKET_NAME, options->data_dir);
 
   return n > 0 && (size_t)n < size;
 }
 
-static int
-connect_to (const char *data_dir)
+int
+server_connect (const ServerOptions *options)
 {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-  if (!command_socket_path (data_dir, address.sun_path, sizeof address.sun_path)) {
+  if (!server_socket_path (options, address.sun_path, sizeof address.sun_path))
     errno = ENAMETOOLONG;
-  } else if (fd >= 0 && connect (fd, (struct sockaddr *)&address, sizeof address) == 0) {
+  else if (fd >= 0 && connect (fd, (struct sockaddr *)&address, sizeof address) == 0)
     return fd;
-  }
-  fprintf (stderr, "warren-coordinator: no server answers in %s: %s\n", data_dir, strerror (errno));
+  int reason = errno;
   if (fd >= 0)
     close (fd);
+  errno = reason;
   return -1;
 }
 
-int
-server_command (const char *data_dir, const char *const *words, unsigned n, const char *input)
+/* All of DATA; false when the other side does not take it. */
+static bool
+write_all (int fd, const void *data, size_t size)
+{
+  const char *rest = data;
+  ssize_t n = 0;
+
+  while (size > 0 && ((n = write (fd, rest, size)) > 0 || errno == EINTR)) {
+    rest += n > 0 ? n : 0;
+    size -= n > 0 ? (size_t)n : 0;
+  }
+  return size == 0;
+}
+
+static bool
+send_request (int fd, const char *const *words, unsigned n, const char *input)
 {
   Buffer request = {0};
+
+  command_request_write (words, n, input, &request);
+  bool ok = write_all (fd, request.data, request.size);
+  buffer_free (&request);
+  return ok;
+}
+
+/* What went wrong goes to stderr, everything else to OUT: an answer, or a document (JSON) that says
+ * what is wrong. */
+static int
+take_answer (int fd, int out)
+{
   char answer[65536];
-  int fd = connect_to (data_dir), code = -1;
+  int code = -1, to = -1;
   ssize_t got;
 
-  if (fd < 0)
-    return 1;
-  command_request_write (words, n, input, &request);
-  while (request.size > 0 && (got = write (fd, request.data, request.size)) > 0)
-    buffer_consume (&request, (size_t)got);
-  buffer_free (&request);
   while ((got = read (fd, answer, sizeof answer)) > 0) {
-    size_t skip = code < 0 ? 1 : 0;
-    if (code < 0)
-      code = answer[0];
-    fwrite (answer + skip, 1, (size_t)got - skip, code == 0 ? stdout : stderr);
+    const char *text = answer;
+    if (code < 0) {
+      code = (unsigned char)*text++;
+      got--;
+    }
+    if (got > 0 && to < 0)
+      to = code == 0 || *text == '{' ? out : STDERR_FILENO;
+    if (got > 0 && !write_all (to, text, (size_t)got)) {
+      perror ("warren-coordinator");
+      return 1;
+    }
   }
-  close (fd);
   if (code < 0)
     fprintf (stderr, "warren-coordinator: the server went away\n");
   return code < 0 ? 1 : code;
+}
+
+int
+server_command (const ServerOptions *options, const char *const *words, unsigned n,
+                const char *input, int out)
+{
+  int fd = server_connect (options);
+
+  if (fd < 0) {
+    fprintf (stderr, "warren-coordinator: no server answers in %s: %s\n",
+             options->socket ? options->socket : options->data_dir, strerror (errno));
+    return 1;
+  }
+  int code = send_request (fd, words, n, input) ? take_answer (fd, out) : 1;
+  close (fd);
+  return code;
 }

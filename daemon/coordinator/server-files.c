@@ -14,8 +14,8 @@
 #define REGION   900 /* of the relay that runs here */
 #define FILE_MAX 65536
 
-static char *
-read_file (const char *path)
+char *
+server_read_file (const char *path)
 {
   int fd = open (path, O_RDONLY | O_CLOEXEC);
   char *text = mem_new (FILE_MAX);
@@ -29,9 +29,8 @@ read_file (const char *path)
   return NULL;
 }
 
-/* Whole, on disk, and private, or not at all. */
-static bool
-write_file (const char *dir, const char *path, const char *text)
+bool
+server_write_file (const char *dir, const char *path, const char *text)
 {
   char temporary[4200];
   size_t size = strlen (text);
@@ -58,7 +57,7 @@ server_load_key (const char *dir, const char *name, uint8_t key[KEY_SIZE])
   char path[4096], text[KEY_TEXT_MAX];
 
   snprintf (path, sizeof path, "%s/%s", dir, name);
-  char *old = read_file (path);
+  char *old = server_read_file (path);
   if (old) {
     bool ok = key_parse (KEY_PRIVATE, old, strcspn (old, "\n"), key);
     sodium_memzero (old, strlen (old));
@@ -69,7 +68,7 @@ server_load_key (const char *dir, const char *name, uint8_t key[KEY_SIZE])
   }
   key_generate (random_system (), key);
   key_format (KEY_PRIVATE, key, text);
-  bool ok = write_file (dir, path, text);
+  bool ok = server_write_file (dir, path, text);
   sodium_memzero (text, sizeof text);
   return ok;
 }
@@ -81,7 +80,7 @@ load_certificate (const char *dir, const char *host, RelayCertificate *out)
 
   snprintf (certificate_path, sizeof certificate_path, "%s/relay.crt", dir);
   snprintf (key_path, sizeof key_path, "%s/relay.key.pem", dir);
-  char *certificate = read_file (certificate_path), *key = read_file (key_path);
+  char *certificate = server_read_file (certificate_path), *key = server_read_file (key_path);
   bool ok = certificate && key && relay_certificate_load (certificate, key, out);
   if (key)
     sodium_memzero (key, strlen (key));
@@ -89,8 +88,8 @@ load_certificate (const char *dir, const char *host, RelayCertificate *out)
   free (key);
   if (ok)
     return true;
-  return relay_certificate_make (host, out) && write_file (dir, key_path, out->key_pem)
-         && write_file (dir, certificate_path, out->certificate_pem);
+  return relay_certificate_make (host, out) && server_write_file (dir, key_path, out->key_pem)
+         && server_write_file (dir, certificate_path, out->certificate_pem);
 }
 
 /* Host and port of "https://HOST[:PORT]". */

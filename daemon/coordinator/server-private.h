@@ -7,6 +7,7 @@
 #include "coordinator/state.h"
 #include "coordinator/store.h"
 #include "coordinator/work.h"
+#include "wire/command.h"
 
 typedef struct Server Server;
 
@@ -53,11 +54,18 @@ struct Server
   Watch worked; /* results of it */
   bool stopping;
   bool failed;
+  bool deleted; /* stopping, and the network is to be forgotten */
 };
 
 /* ---- requests (server-requests.c) ---- */
 
 void server_handle_requests (Server *server, Client *client);
+
+/* ---- commands that are not the state's (server-control.c) ---- */
+
+/* Stopping, deleting, a backup: true when REQUEST was one of these and is taken care of; it is
+ * cleared then. */
+bool server_intercept (Server *server, Client *client, CommandRequest *request);
 
 /* ---- loop (server.c) ---- */
 

@@ -2,8 +2,8 @@
 
 #include "base/log.h"
 #include "base/memory.h"
-#include "coordinator/server-command.h"
 #include "coordinator/server-files.h"
+#include "wire/command.h"
 #include "wire/zstd-frames.h"
 
 #include <arpa/inet.h>
@@ -19,7 +19,6 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define DOMAIN      "coordinator"
@@ -141,6 +140,8 @@ run_command (Server *server, Client *client)
       client->closing = true;
       break;
     case COMMAND_READY: {
+      if (server_intercept (server, client, &request))
+        break;
       StateEvent event = {
           .type = STATE_EVENT_COMMAND,
           .request = server_request_number (client, 0),
@@ -410,29 +411,6 @@ listen_tcp (const char *text)
 }
 
 static int
-listen_commands (const char *data_dir)
-{
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-  if (!command_socket_path (data_dir, address.sun_path, sizeof address.sun_path)) {
-    fprintf (stderr, "warren-coordinator: the path of %s is too long\n", data_dir);
-    close (fd);
-    return -1;
-  }
-  unlink (address.sun_path);
-  mode_t mask = umask (0077);
-  bool ok = bind (fd, (struct sockaddr *)&address, sizeof address) == 0 && listen (fd, 16) == 0;
-  umask (mask);
-  if (ok)
-    return fd;
-  fprintf (stderr, "warren-coordinator: could not listen at %s: %s\n", address.sun_path,
-           strerror (errno));
-  close (fd);
-  return -1;
-}
-
-static int
 open_signals (void)
 {
   sigset_t set;
@@ -460,6 +438,14 @@ load_record (const StoreRecord *record, void *user_data)
 static bool
 open_state (Server *server)
 {
+  const ServerOptions *options = server->options;
+  StateNetwork network = {
+      .name = options->name,
+      .domain = options->domain,
+      .prefix4 = options->prefix4.addr.family ? &options->prefix4 : NULL,
+      .prefix6 = options->prefix6.addr.family ? &options->prefix6 : NULL,
+      .key_days = options->key_days,
+  };
   char path[4096], *error = NULL;
   DerpMap *map = NULL;
 
@@ -479,8 +465,10 @@ open_state (Server *server)
   if (error)
     fprintf (stderr, "warren-coordinator: %s: %s\n", path, error);
   free (error);
-  if (ok)
+  if (ok) {
+    state_configure (server->state, &network);
     state_start (server->state, wall_time_now (), clock_now_us ());
+  }
   return ok;
 }
 
@@ -489,7 +477,7 @@ open_sockets (Server *server)
 {
   server->epoll = epoll_create1 (EPOLL_CLOEXEC);
   server->listener = (Watch){listen_tcp (server->options->listen), accept_ready};
-  server->commands = (Watch){listen_commands (server->options->data_dir), accept_ready};
+  server->commands = (Watch){server_listen_commands (server->options), accept_ready};
   server->signals = (Watch){open_signals (), signal_ready};
   server->work = work_new ();
   if (server->listener.fd < 0 || server->commands.fd < 0 || server->signals.fd < 0 || !server->work)
@@ -543,5 +531,5 @@ server_run (const ServerOptions *options)
     loop (&server);
   }
   close_all (&server);
-  return ok && !server.failed ? 0 : 1;
+  return !ok || server.failed ? SERVER_FAILED : server.deleted ? SERVER_DELETED : SERVER_ENDED;
 }

@@ -5,23 +5,50 @@
  * thread of its own (relay.h). */
 #pragma once
 
+#include "base/ip.h"
+#include "coordinator/oidc.h"
+
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+/* Texts are borrowed and may be NULL where nothing is said of them. */
 typedef struct
 {
-  const char *data_dir;     /* database, keys, command socket */
-  const char *url;          /* what devices and people use */
-  const char *listen;       /* ADDRESS:PORT for control */
-  const char *relay_url;    /* NULL: no relay */
-  const char *relay_listen; /* ADDRESS:PORT */
-  uint16_t stun_port;       /* 0: no STUN */
-  bool relay_open;          /* the relay serves strangers, too */
+  const char *data_dir;                  /* database, keys */
+  const char *url;                       /* what devices and people use */
+  const char *listen;                    /* ADDRESS:PORT for control */
+  const char *socket;                    /* of commands; NULL: DIR/control.sock */
+  const char *socket_group;              /* may use the socket beside its owner */
+  const char *tls_certificate, *tls_key; /* PEM files for the control address; NULL: plain HTTP */
+  const char *metrics;                   /* ADDRESS:PORT of health and metrics; NULL: none */
+  const char *name, *domain;             /* of the network; NULL: as they are */
+  IpPrefix prefix4, prefix6;             /* family 0: as they are */
+  int64_t key_days;                      /* life of node keys, 0: for ever, -1: as it is */
+  const char *relay_url;                 /* NULL: no relay */
+  const char *relay_listen;              /* ADDRESS:PORT */
+  uint16_t stun_port;                    /* 0: no STUN */
+  bool relay_open;                       /* serve strangers, too */
+  const char *relay_mesh_key_file;       /* shared by relays of one region */
+  OidcConfig oidc;                       /* issuer NULL: none */
+  const char *oidc_secret_file;          /* where client_secret is read from */
 } ServerOptions;
 
-/* Serves until a signal ends it. An exit code: 0, or 1 after an error told on stderr. */
+/* How server_run ended. */
+#define SERVER_ENDED   0
+#define SERVER_FAILED  1
+#define SERVER_DELETED 2 /* its network is to be forgotten */
+
+/* Serves until a signal or a command ends it. Errors are told on stderr. */
 int server_run (const ServerOptions *options);
 
-/* Sends a command with the text INPUT (or NULL) to the server of DATA_DIR, prints its answer. An
- * exit code. */
-int server_command (const char *data_dir, const char *const *words, unsigned n, const char *input);
+/* The command socket: its path (false: it does not fit a socket address), a connection to it (-1
+ * and errno), and one that listens there (-1 after an error told on stderr). */
+bool server_socket_path (const ServerOptions *options, char *out, size_t size);
+int server_connect (const ServerOptions *options);
+int server_listen_commands (const ServerOptions *options);
+
+/* Sends a command with the text INPUT (or NULL) to the running server; its answer goes to the
+ * descriptor OUT, what went wrong to stderr. An exit code. */
+int server_command (const ServerOptions *options, const char *const *words, unsigned n,
+                    const char *input, int out);

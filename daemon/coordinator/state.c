@@ -213,6 +213,10 @@ state_configure (State *state, const StateNetwork *network)
   changed |= set_text (&settings->domain, network->domain);
   changed |= set_prefix (&settings->pool4, network->prefix4);
   changed |= set_prefix (&settings->pool6, network->prefix6);
+  if (network->key_days >= 0 && network->key_days != settings->key_days) {
+    settings->key_days = network->key_days;
+    changed = true;
+  }
   if (changed)
     state_save_settings (state);
 }

@@ -122,6 +122,7 @@ typedef struct
 {
   const char *name, *domain;
   const IpPrefix *prefix4, *prefix6; /* of devices that join from now on */
+  int64_t key_days;                  /* -1: as it was */
 } StateNetwork;
 
 void state_configure (State *state, const StateNetwork *network);

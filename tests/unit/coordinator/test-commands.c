@@ -251,7 +251,7 @@ test_kept (void)
 
   rig_init (&rig);
   assert_says (&rig, "dns split corp.example 10.1.0.53", "Set");
-  state_configure (rig.state, &(StateNetwork){.name = "burrow"});
+  state_configure (rig.state, &(StateNetwork){.name = "burrow", .key_days = -1});
   state_save_settings (rig.state);
   while (state_next_action (rig.state, &action)) {
     if (action.type == STATE_ACTION_RECORD && strcmp (action.record.name, "network") == 0) {

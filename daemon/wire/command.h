@@ -1,8 +1,8 @@
-/* The command socket DIR/control.sock: words in, text out, one command a connection.
+/* How a command travels on the coordinator's socket: words in, text out, one command a connection.
  *
  * Request: le32 number of words, each le32 length and bytes, then le32 length and bytes of the
  * input text (0xffffffff: none). Answer: one byte exit code, then text to the end. The socket's
- * permissions are the only authorisation. */
+ * permissions are the only authorisation. Any thread. */
 #pragma once
 
 #include "wire/buffer.h"
@@ -32,6 +32,3 @@ typedef enum
 CommandResult command_request_read (const void *data, size_t size, CommandRequest *request);
 void command_request_clear (CommandRequest *request);
 void command_request_write (const char *const *words, size_t n, const char *input, Buffer *out);
-
-/* The socket's path; false when it does not fit a socket address. */
-bool command_socket_path (const char *data_dir, char *out, size_t size);

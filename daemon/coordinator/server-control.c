@@ -1,0 +1,47 @@
+/* Commands about the server itself: they do not concern the network's state. */
+
+#include "coordinator/server-private.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static void
+answer (Client *client, int code, const char *text)
+{
+  uint8_t byte = (uint8_t)code;
+
+  buffer_append (&client->out, &byte, 1);
+  buffer_append_text (&client->out, text);
+  client->closing = true;
+}
+
+static bool
+has_word (const CommandRequest *request, const char *word)
+{
+  for (size_t i = 0; i < request->n_words; i++)
+    if (strcmp (request->words[i], word) == 0)
+      return true;
+  return false;
+}
+
+bool
+server_intercept (Server *server, Client *client, CommandRequest *request)
+{
+  const char *verb = request->n_words > 0 ? request->words[0] : "";
+
+  if (strcmp (verb, "create") == 0) {
+    answer (client, 1, "There is a network here already.\n");
+  } else if (strcmp (verb, "stop") == 0) {
+    answer (client, 0, has_word (request, "--json") ? "{\"ok\":true}\n" : "Stopped.\n");
+    server->stopping = true;
+  } else if (strcmp (verb, "delete") == 0 && !has_word (request, "--yes")) {
+    answer (client, 2, "This ends the network for all of its devices; say it with --yes.\n");
+  } else if (strcmp (verb, "delete") == 0) {
+    answer (client, 0, has_word (request, "--json") ? "{\"ok\":true}\n" : "Deleted.\n");
+    server->stopping = server->deleted = true;
+  } else {
+    return false;
+  }
+  command_request_clear (request);
+  return true;
+}
