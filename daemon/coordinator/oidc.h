@@ -19,10 +19,10 @@ typedef struct
 {
   const char *issuer; /* URL; NULL: no identity provider */
   const char *client_id;
-  const char *client_secret; /* "" or NULL: a public client */
-  const char *scopes;        /* NULL: "openid email profile" */
+  const char *client_secret;          /* "" or NULL: a public client */
+  const char *scopes;                 /* NULL: "openid email profile" */
   const char *const *allowed_domains; /* of verified e-mail addresses; NULL-ended lists, */
   const char *const *allowed_emails;  /* NULL: none */
   const char *const *allowed_groups;  /* by the claim "groups" */
-  int64_t expiry_days;                /* life of the keys of devices that join by it; 0: as others */
+  int64_t expiry_days; /* life of the keys of devices that join by it; 0: as others */
 } OidcConfig;
