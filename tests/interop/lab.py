@@ -162,13 +162,23 @@ class Names:
         self.socket.close()
 
 
+def warren_relay(folder, address, port, stun_port=3478):
+    """The command of a relay of ours that serves strangers, with a coordinator that nobody asks."""
+    from nodes import find_program  # pylint: disable=import-outside-toplevel,cyclic-import
+    return [find_program("warren-coordinator"), "serve", "--data-dir", os.path.join(folder, "data"),
+            "--url", f"http://{address}:8081", "--listen", f"{address}:{port + 1 if port > 1024 else 8081}",
+            "--relay-url", f"https://{address}:{port}", "--relay-listen", f"{address}:{port}", "--relay-open",
+            "--stun-port", str(stun_port)]
+
+
 class Tailnet:
     """Control server and relays. `server` is "labcontrol" or "labregister"; `tls` (labregister only)
     serves https://control.lab:443 with certificates of the test authority in `ca_file`. With
-    `by_name` the relays are in the map without addresses: nodes have to look them up."""
+    `by_name` the relays are in the map without addresses: nodes have to look them up. `relay_kind` is
+    "official" or "warren": whose relays they are."""
 
-    def __init__(self, lab, server="labcontrol", relays=1, tls=False, by_name=False, options=()):
-        self.lab, self.server, self.tls, self.by_name = lab, server, tls, by_name
+    def __init__(self, lab, server="labcontrol", relays=1, tls=False, by_name=False, relay_kind="official", options=()):
+        self.lab, self.server, self.tls, self.by_name, self.relay_kind = lab, server, tls, by_name, relay_kind
         self.bin = peers_folder()
         self.dir = tempfile.mkdtemp(prefix="warren-lab-")
         os.chmod(self.dir, 0o711)
@@ -218,6 +228,8 @@ class Tailnet:
         host = self.lab.server(f"relay{n}", f"10.77.{n}", f"2a00:77:77{n:02x}")
         folder = self._file(f"relay{n}")
         os.mkdir(folder)
+        if self.relay_kind == "warren":
+            return Program(host, warren_relay(folder, host.ip4, 443), self._file(f"relay{n}.log"))
         run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
              "30", "-subj", f"/CN=relay{n}.lab", "-addext", f"subjectAltName=DNS:relay{n}.lab",
              "-keyout", f"{folder}/relay{n}.lab.key", "-out", f"{folder}/relay{n}.lab.crt"])
