@@ -1,6 +1,6 @@
 #include "tray/tray.h"
 
-#include "client/client.h"
+#include "client/action.h"
 #include "client/error.h"
 #include "client/settings.h"
 #include "client/sign-in.h"
@@ -192,6 +192,12 @@ on_devices_updated (WarrenTray *self)
  * ------------------------------------------------------------------------------------------ */
 
 static void
+on_failed (gpointer view, const char *text)
+{
+  alerts_failed (WARREN_TRAY (view)->alerts, text);
+}
+
+static void
 say_failed (WarrenTray *self, GError *error)
 {
   g_autofree char *text = NULL;
@@ -199,27 +205,7 @@ say_failed (WarrenTray *self, GError *error)
   if (warren_error_is_silent (error))
     return;
   text = warren_error_describe (error, NULL);
-  alerts_failed (self->alerts, text);
-}
-
-static void
-on_session_called (GObject *source, GAsyncResult *result, gpointer user_data)
-{
-  g_autoptr (WarrenTray) self = user_data;
-  g_autoptr (GError) error = NULL;
-
-  if (!warren_session_call_finish (WARREN_SESSION (source), result, &error))
-    say_failed (self, error);
-}
-
-static void
-on_client_called (GObject *source, GAsyncResult *result, gpointer user_data)
-{
-  g_autoptr (WarrenTray) self = user_data;
-  g_autoptr (GError) error = NULL;
-
-  if (!warren_client_call_finish (WARREN_CLIENT (source), result, &error))
-    say_failed (self, error);
+  on_failed (self, text);
 }
 
 static void
@@ -274,63 +260,34 @@ sign_in (WarrenTray *self, WarrenSession *session, gboolean page_waits, const ch
 static void
 open_url (WarrenTray *self, const char *url, const char *token)
 {
-  WarrenSession *session = warren_client_get_session (self->client);
   g_autoptr (GAppLaunchContext) context = warren_launch_context_new (
       token != NULL ? token : sni_item_get_activation_token (self->item));
 
-  if (url != NULL && session != NULL
-      && warren_url_is_openable (url, warren_session_get_server_url (session)))
-    g_app_info_launch_default_for_uri_async (url, context, NULL, NULL, NULL);
-}
-
-static void
-do_session_action (WarrenTray *self, WarrenSession *session, WarrenUiAction action,
-                   const char *token)
-{
-  const WarrenUiState *ui = warren_client_get_ui_state (self->client);
-  GCancellable *cancellable = self->cancellable;
-
-  if (action == WARREN_ACTION_CONNECT)
-    warren_session_connect_async (session, cancellable, on_session_called, g_object_ref (self));
-  else if (action == WARREN_ACTION_DISCONNECT || action == WARREN_ACTION_CANCEL)
-    warren_session_disconnect_async (session, cancellable, on_session_called, g_object_ref (self));
-  else if (action == WARREN_ACTION_SIGN_IN || action == WARREN_ACTION_OPEN_LOGIN_PAGE)
-    sign_in (self, session, warren_session_get_login_pending (session), token);
-  else if (action == WARREN_ACTION_COPY_LOGIN_LINK)
-    warren_session_get_login_url_async (session, cancellable, on_login_link, g_object_ref (self));
-  else if (action == WARREN_ACTION_CANCEL_LOGIN)
-    warren_session_cancel_login_async (session, cancellable, on_session_called,
-                                       g_object_ref (self));
-  else if (action == WARREN_ACTION_STOP_EXIT_NODE)
-    warren_session_set_exit_node_async (session, "", cancellable, on_session_called,
-                                        g_object_ref (self));
-  else if (action == WARREN_ACTION_OPEN_APPROVAL_PAGE)
-    open_url (self, warren_bus_session_get_approval_url (warren_session_get_bus (session)), token);
-  else if (action == WARREN_ACTION_OPEN_URL)
-    open_url (self, ui->notice_url, token);
+  g_app_info_launch_default_for_uri_async (url, context, NULL, NULL, NULL);
 }
 
 static void
 do_action (WarrenTray *self, WarrenUiAction action, const char *token)
 {
   WarrenSession *session = warren_client_get_session (self->client);
+  const char *url = warren_client_get_action_url (self->client, action);
 
   alerts_user_acted (self->alerts);
-  if (action == WARREN_ACTION_NONE)
+  if (action == WARREN_ACTION_NONE
+      || warren_client_do_action (self->client, action, self->cancellable, self, on_failed))
     return;
-  if (action == WARREN_ACTION_START_SERVICE)
-    warren_client_start_service_async (self->client, self->cancellable, on_client_called,
-                                       g_object_ref (self));
-  else if (action == WARREN_ACTION_RESTART_SERVICE)
-    warren_client_restart_service_async (self->client, self->cancellable, on_client_called,
-                                         g_object_ref (self));
+  if (url != NULL)
+    open_url (self, url, token);
   else if (action == WARREN_ACTION_CHOOSE_EXIT_NODE)
     open_window (self, "exit-node", NULL, token);
-  else if (action == WARREN_ACTION_SET_UP || action == WARREN_ACTION_SWITCH_ACCOUNT
-           || action == WARREN_ACTION_SHOW_DETAILS || session == NULL)
+  else if (session == NULL || action == WARREN_ACTION_SET_UP
+           || action == WARREN_ACTION_SWITCH_ACCOUNT || action == WARREN_ACTION_SHOW_DETAILS)
     open_window (self, NULL, NULL, token);
-  else
-    do_session_action (self, session, action, token);
+  else if (action == WARREN_ACTION_SIGN_IN || action == WARREN_ACTION_OPEN_LOGIN_PAGE)
+    sign_in (self, session, warren_session_get_login_pending (session), token);
+  else if (action == WARREN_ACTION_COPY_LOGIN_LINK)
+    warren_session_get_login_url_async (session, self->cancellable, on_login_link,
+                                        g_object_ref (self));
 }
 
 /* --- clicks
@@ -364,20 +321,8 @@ choose_exit_node (WarrenTray *self, WarrenSession *session, const char *node)
   alerts_user_acted (self->alerts);
   if (*node != '\0' && !g_str_equal (node, "auto:any"))
     warren_settings_add_recent_exit_node (self->settings, node);
-  warren_session_set_exit_node_async (session, node, self->cancellable, on_session_called,
-                                      g_object_ref (self));
-}
-
-static void
-toggle_lan (WarrenTray *self, WarrenSession *session)
-{
-  GVariantDict changes;
-
-  g_variant_dict_init (&changes, NULL);
-  g_variant_dict_insert (&changes, "ExitNodeAllowLan", "b",
-                         !warren_session_get_preference_flag (session, "ExitNodeAllowLan"));
-  warren_session_set_preferences_async (session, g_variant_dict_end (&changes), self->cancellable,
-                                        on_session_called, g_object_ref (self));
+  warren_session_set_exit_node_async (session, node, self->cancellable, warren_report_failure,
+                                      warren_reporter_new (self, on_failed));
 }
 
 static void
@@ -393,7 +338,8 @@ click_dynamic (WarrenTray *self, WarrenSession *session, int id)
     choose_exit_node (self, session, exit);
   else if (account != NULL)
     warren_client_activate_session_async (self->client, account, self->cancellable,
-                                          on_client_called, g_object_ref (self));
+                                          warren_report_failure,
+                                          warren_reporter_new (self, on_failed));
 }
 
 static void
@@ -410,7 +356,9 @@ click_session (WarrenTray *self, WarrenSession *session, int id)
       choose_exit_node (self, session, "auto:any");
       return;
     case MENU_EXIT_ALLOW_LAN:
-      toggle_lan (self, session);
+      warren_session_allow_lan (session,
+                                !warren_session_get_preference_flag (session, "ExitNodeAllowLan"),
+                                self->cancellable, self, on_failed);
       return;
     default:
       click_dynamic (self, session, id);

@@ -1,94 +1,36 @@
 /* The actions of the window: every command of its pages, by name. spec/desktop.md §5.5. */
-#include "client/error.h"
+#include "client/action.h"
 #include "client/settings.h"
-#include "client/sign-in.h"
 #include "window/window-private.h"
 
 #include <glib/gi18n-lib.h>
 
 static void
-say_failed (WarrenWindow *self, GError *error)
+on_failed (gpointer view, const char *text)
 {
-  g_autofree char *text = NULL;
-
-  if (warren_error_is_silent (error))
-    return;
-  text = warren_error_describe (error, NULL);
-  warren_window_toast (self, text);
-  warren_window_update (self);
-}
-
-static void
-on_session_called (GObject *source, GAsyncResult *result, gpointer user_data)
-{
-  g_autoptr (WarrenWindow) self = user_data;
-  g_autoptr (GError) error = NULL;
-
-  if (!warren_session_call_finish (WARREN_SESSION (source), result, &error))
-    say_failed (self, error);
-}
-
-static void
-on_client_called (GObject *source, GAsyncResult *result, gpointer user_data)
-{
-  g_autoptr (WarrenWindow) self = user_data;
-  g_autoptr (GError) error = NULL;
-
-  if (!warren_client_call_finish (WARREN_CLIENT (source), result, &error))
-    say_failed (self, error);
-}
-
-static void
-open_url (WarrenWindow *self, WarrenSession *session, const char *url)
-{
-  if (url != NULL && warren_url_is_openable (url, warren_session_get_server_url (session)))
-    gtk_show_uri (GTK_WINDOW (self), url, GDK_CURRENT_TIME);
-}
-
-static void
-do_session_action (WarrenWindow *self, WarrenSession *session, WarrenUiAction action)
-{
-  const WarrenUiState *ui = warren_client_get_ui_state (self->client);
-  GCancellable *cancellable = self->cancellable;
-
-  if (action == WARREN_ACTION_CONNECT)
-    warren_session_connect_async (session, cancellable, on_session_called, g_object_ref (self));
-  else if (action == WARREN_ACTION_DISCONNECT || action == WARREN_ACTION_CANCEL)
-    warren_session_disconnect_async (session, cancellable, on_session_called, g_object_ref (self));
-  else if (action == WARREN_ACTION_SIGN_IN) {
-    warren_login_page_expect (self->login_page);
-    warren_session_login_async (session, NULL, FALSE, cancellable, on_session_called,
-                                g_object_ref (self));
-  } else if (action == WARREN_ACTION_OPEN_LOGIN_PAGE)
-    warren_login_page_expect (self->login_page);
-  else if (action == WARREN_ACTION_CANCEL_LOGIN)
-    warren_session_cancel_login_async (session, cancellable, on_session_called,
-                                       g_object_ref (self));
-  else if (action == WARREN_ACTION_STOP_EXIT_NODE)
-    warren_session_set_exit_node_async (session, "", cancellable, on_session_called,
-                                        g_object_ref (self));
-  else if (action == WARREN_ACTION_OPEN_APPROVAL_PAGE)
-    open_url (self, session,
-              warren_bus_session_get_approval_url (warren_session_get_bus (session)));
-  else if (action == WARREN_ACTION_OPEN_URL)
-    open_url (self, session, ui->notice_url);
+  warren_window_toast (view, text);
+  warren_window_update (view);
 }
 
 void
 warren_window_do (WarrenWindow *self, WarrenUiAction action)
 {
   WarrenSession *session = warren_client_get_session (self->client);
+  const char *url = warren_client_get_action_url (self->client, action);
 
-  if (action == WARREN_ACTION_START_SERVICE)
-    warren_client_start_service_async (self->client, self->cancellable, on_client_called,
-                                       g_object_ref (self));
-  else if (action == WARREN_ACTION_RESTART_SERVICE)
-    warren_client_restart_service_async (self->client, self->cancellable, on_client_called,
-                                         g_object_ref (self));
-  else if (action == WARREN_ACTION_CHOOSE_EXIT_NODE)
+  if (warren_client_do_action (self->client, action, self->cancellable, self, on_failed))
+    return;
+  if (action == WARREN_ACTION_CHOOSE_EXIT_NODE)
     warren_window_show_exit_nodes (self);
-  else if (session != NULL)
-    do_session_action (self, session, action);
+  else if (url != NULL)
+    gtk_show_uri (GTK_WINDOW (self), url, GDK_CURRENT_TIME);
+  else if (session != NULL
+           && (action == WARREN_ACTION_SIGN_IN || action == WARREN_ACTION_OPEN_LOGIN_PAGE)) {
+    warren_login_page_expect (self->login_page);
+    if (action == WARREN_ACTION_SIGN_IN)
+      warren_session_login_async (session, NULL, FALSE, self->cancellable, warren_report_failure,
+                                  warren_reporter_new (self, on_failed));
+  }
 }
 
 /* --- actions
@@ -204,8 +146,8 @@ on_set_exit_node (GSimpleAction *action, GVariant *parameter, gpointer user_data
     return;
   if (*node != '\0' && !g_str_equal (node, "auto:any"))
     warren_settings_add_recent_exit_node (self->settings, node);
-  warren_session_set_exit_node_async (session, node, self->cancellable, on_session_called,
-                                      g_object_ref (self));
+  warren_session_set_exit_node_async (session, node, self->cancellable, warren_report_failure,
+                                      warren_reporter_new (self, on_failed));
 }
 
 static void
@@ -213,14 +155,10 @@ on_allow_lan (GSimpleAction *action, GVariant *parameter, gpointer user_data)
 {
   WarrenWindow *self = user_data;
   WarrenSession *session = warren_client_get_session (self->client);
-  GVariantDict changes;
 
-  if (session == NULL)
-    return;
-  g_variant_dict_init (&changes, NULL);
-  g_variant_dict_insert_value (&changes, "ExitNodeAllowLan", parameter);
-  warren_session_set_preferences_async (session, g_variant_dict_end (&changes), self->cancellable,
-                                        on_session_called, g_object_ref (self));
+  if (session != NULL)
+    warren_session_allow_lan (session, g_variant_get_boolean (parameter), self->cancellable, self,
+                              on_failed);
 }
 
 static void
@@ -242,7 +180,8 @@ on_account (GSimpleAction *action, GVariant *path, gpointer user_data)
   WarrenWindow *self = user_data;
 
   warren_client_activate_session_async (self->client, g_variant_get_string (path, NULL),
-                                        self->cancellable, on_client_called, g_object_ref (self));
+                                        self->cancellable, warren_report_failure,
+                                        warren_reporter_new (self, on_failed));
 }
 
 static void
@@ -251,8 +190,8 @@ on_sign_out_answer (WarrenWindow *self, const char *response)
   WarrenSession *session = warren_client_get_session (self->client);
 
   if (g_str_equal (response, "sign-out") && session != NULL)
-    warren_session_logout_async (session, self->cancellable, on_session_called,
-                                 g_object_ref (self));
+    warren_session_logout_async (session, self->cancellable, warren_report_failure,
+                                 warren_reporter_new (self, on_failed));
 }
 
 static void
