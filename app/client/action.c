@@ -68,6 +68,7 @@ do_session_action (WarrenSession *session, WarrenUiAction action, GCancellable *
     case WARREN_ACTION_CHOOSE_EXIT_NODE:
     case WARREN_ACTION_SHOW_DETAILS:
     case WARREN_ACTION_OPEN_URL:
+    case WARREN_ACTION_REVIEW_DEVICES:
     default:
       return FALSE;
   }

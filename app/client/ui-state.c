@@ -453,6 +453,7 @@ warren_ui_action_label (WarrenUiAction action)
       [WARREN_ACTION_STOP_EXIT_NODE] = N_ ("Stop Using Exit Node"),
       [WARREN_ACTION_SHOW_DETAILS] = N_ ("Show Details"),
       [WARREN_ACTION_OPEN_URL] = N_ ("Learn More"),
+      [WARREN_ACTION_REVIEW_DEVICES] = N_ ("Review Devices…"),
   };
 
   return action == WARREN_ACTION_NONE ? "" : _ (labels[action]);

@@ -48,7 +48,8 @@ typedef enum
   WARREN_ACTION_CHOOSE_EXIT_NODE,
   WARREN_ACTION_STOP_EXIT_NODE,
   WARREN_ACTION_SHOW_DETAILS,
-  WARREN_ACTION_OPEN_URL, /* of the warning */
+  WARREN_ACTION_OPEN_URL,       /* of the warning */
+  WARREN_ACTION_REVIEW_DEVICES, /* that wait to join this computer's network */
 } WarrenUiAction;
 
 typedef enum

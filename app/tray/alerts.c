@@ -19,6 +19,8 @@ struct _Alerts
   gint64 acted_at_us;
   guint exit_off_id;
   char *exit_name;
+  gboolean counted; /* the devices that wait: the first number is not news */
+  guint waiting;
 };
 
 static const struct
@@ -28,6 +30,7 @@ static const struct
 } buttons[] = {
     {"sign-in", WARREN_ACTION_SIGN_IN},
     {"choose", WARREN_ACTION_CHOOSE_EXIT_NODE},
+    {"review", WARREN_ACTION_REVIEW_DEVICES},
 };
 
 static void
@@ -40,7 +43,9 @@ on_notification (NotifyTopic topic, const char *key, const char *token, gpointer
       alerts->callback (buttons[i].action, token, alerts->user_data);
       return;
     }
-  alerts->callback (WARREN_ACTION_SHOW_DETAILS, token, alerts->user_data);
+  alerts->callback (topic == NOTIFY_WAITING ? WARREN_ACTION_REVIEW_DEVICES
+                                            : WARREN_ACTION_SHOW_DETAILS,
+                    token, alerts->user_data);
 }
 
 Alerts *
@@ -191,4 +196,28 @@ alerts_update (Alerts *alerts, const WarrenUiState *ui, const char *network, con
     return;
   leave (alerts, ui->kind);
   enter (alerts, ui, network);
+}
+
+void
+alerts_waiting (Alerts *alerts, guint n, const char *network)
+{
+  gboolean news = alerts->counted && n > alerts->waiting;
+  g_autofree char *body = NULL;
+  Notice notice = {.title = _ ("Device Waits for Approval"),
+                   .action = "review",
+                   /* Translators: look at the device and decide */
+                   .action_label = _ ("Review"),
+                   .category = "network"};
+
+  alerts->counted = TRUE;
+  alerts->waiting = n;
+  if (n == 0)
+    notifier_close (alerts->notifier, NOTIFY_WAITING);
+  if (!news || !warren_settings_get_flag (alerts->settings, "notify-waiting", TRUE))
+    return;
+  body = g_strdup_printf (ngettext ("%u device wants to join the network “%s”.",
+                                    "%u devices want to join the network “%s”.", n),
+                          n, network);
+  notice.body = body;
+  notifier_show (alerts->notifier, NOTIFY_WAITING, &notice);
 }

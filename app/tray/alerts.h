@@ -20,6 +20,9 @@ void alerts_free (Alerts *alerts);
 void
 alerts_update (Alerts *alerts, const WarrenUiState *ui, const char *network, const char *exit_name);
 
+/* N devices wait to join NETWORK, which this computer runs. */
+void alerts_waiting (Alerts *alerts, guint n, const char *network);
+
 /* The user did something here; what follows is no surprise. */
 void alerts_user_acted (Alerts *alerts);
 

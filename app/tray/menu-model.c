@@ -112,6 +112,16 @@ add_notice (MenuItem *root, const char *notice)
 }
 
 static void
+add_waiting (MenuItem *root, guint n)
+{
+  g_autofree char *label = g_strdup_printf (
+      ngettext ("%u Device Waits for Approval…", "%u Devices Wait for Approval…", n), n);
+  MenuItem *item = add_if (root, MENU_WAITING, MENU_SHAPE_ITEM, label, n > 0);
+
+  item->warning = TRUE;
+}
+
+static void
 add_state (MenuItem *root, const MenuFacts *f)
 {
   WarrenUiAction toggle = menu_model_toggle (f->ui);
@@ -134,6 +144,7 @@ add_state (MenuItem *root, const MenuFacts *f)
   add_if (root, MENU_SECONDARY, MENU_SHAPE_ITEM, warren_ui_action_label (secondary),
           secondary != WARREN_ACTION_NONE);
   add_notice (root, f->ui->notice);
+  add_waiting (root, f->n_waiting);
 }
 
 static void

@@ -15,6 +15,7 @@ enum
   MENU_TOGGLE = 2,
   MENU_PRIMARY = 3,
   MENU_NOTICE = 4,
+  MENU_WAITING = 5,
   MENU_SEPARATOR_DEVICES = 6,
   MENU_SECONDARY = 7,
   MENU_COPY_LINK = 8,
@@ -71,6 +72,7 @@ typedef struct
   const char *exit_label;
   const MenuAccount *accounts;
   guint n_accounts;
+  guint n_waiting;      /* devices that want to join this computer's network */
   gboolean may_connect; /* what polkit forbids is absent */
   gboolean may_choose_exit;
   gboolean may_switch;

@@ -12,6 +12,7 @@ typedef enum
   NOTIFY_EXPIRED,
   NOTIFY_EXIT_OFF,
   NOTIFY_PROBLEM,
+  NOTIFY_WAITING,
   NOTIFY_FAILED, /* an action of the user's did not work */
   N_NOTIFY_TOPICS,
 } NotifyTopic;

@@ -110,6 +110,9 @@ build_menu (WarrenTray *self, const WarrenUiState *ui)
   m.exit_automatic = exit.automatic;
   m.exit_id = exit.id;
   m.exit_label = facts.exit_name;
+  m.n_waiting = may (self, "serve")
+                    ? warren_network_get_pending (warren_client_get_network (self->client))
+                    : 0;
   m.may_connect = may (self, "connect");
   m.may_choose_exit = may (self, "exit-node");
   m.may_switch = may (self, "profile");
@@ -148,9 +151,9 @@ on_refresh (gpointer data)
   WarrenTray *self = data;
   const WarrenUiState *ui = warren_client_get_ui_state (self->client);
   WarrenSession *session = warren_client_get_session (self->client);
+  WarrenNetwork *network = warren_client_get_network (self->client);
   g_autoptr (GPtrArray) store = g_ptr_array_new_with_free_func (g_free);
   WarrenFacts facts = {0};
-  g_autoptr (GError) error = NULL;
   MenuItem *tree;
 
   self->refresh_id = 0;
@@ -166,6 +169,9 @@ on_refresh (gpointer data)
   dbus_menu_set_notice (self->menu, ui->attention);
   show_icon (self, ui);
   alerts_update (self->alerts, ui, facts.network_name, facts.exit_name);
+  if (warren_network_exists (network) && may (self, "serve"))
+    alerts_waiting (self->alerts, warren_network_get_pending (network),
+                    warren_network_get_name (network));
   return G_SOURCE_REMOVE;
 }
 
@@ -280,6 +286,8 @@ do_action (WarrenTray *self, WarrenUiAction action, const char *token)
     open_url (self, url, token);
   else if (action == WARREN_ACTION_CHOOSE_EXIT_NODE)
     open_window (self, "exit-node", NULL, token);
+  else if (action == WARREN_ACTION_REVIEW_DEVICES)
+    open_window (self, "network", NULL, token);
   else if (session == NULL || action == WARREN_ACTION_SET_UP
            || action == WARREN_ACTION_SWITCH_ACCOUNT || action == WARREN_ACTION_SHOW_DETAILS)
     open_window (self, NULL, NULL, token);
@@ -394,6 +402,9 @@ on_clicked (int id, gpointer user_data)
       do_action (self, ui->notice_url != NULL ? WARREN_ACTION_OPEN_URL : WARREN_ACTION_SHOW_DETAILS,
                  NULL);
       return;
+    case MENU_WAITING:
+      do_action (self, WARREN_ACTION_REVIEW_DEVICES, NULL);
+      return;
     case MENU_COPY_NAMES:
       self->copy_names = !self->copy_names;
       if (self->settings != NULL)
@@ -488,6 +499,8 @@ warren_tray_startup (GApplication *app)
   self->client = warren_client_new (self->bus_address, WARREN_CLIENT_WITH_DEVICES);
   g_signal_connect_object (self->client, "changed", G_CALLBACK (queue_refresh), self,
                            G_CONNECT_SWAPPED);
+  g_signal_connect_object (warren_client_get_network (self->client), "changed",
+                           G_CALLBACK (queue_refresh), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (warren_client_get_devices (self->client), "updated",
                            G_CALLBACK (on_devices_updated), self, G_CONNECT_SWAPPED);
   g_application_hold (app);
