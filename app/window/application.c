@@ -1,5 +1,6 @@
 #include "window/application.h"
 
+#include "client/invite.h"
 #include "client/settings.h"
 #include "window/window.h"
 
@@ -43,6 +44,12 @@ static void
 on_exit_node (GSimpleAction *action, GVariant *parameter, gpointer self)
 {
   warren_window_show_exit_nodes (present_window (self));
+}
+
+static void
+on_network (GSimpleAction *action, GVariant *parameter, gpointer self)
+{
+  warren_window_show_network (present_window (self));
 }
 
 static void
@@ -108,6 +115,7 @@ warren_application_startup (GApplication *app)
 {
   static const GActionEntry entries[] = {
       {"exit-node", on_exit_node, NULL, NULL, NULL, {0}},
+      {"network", on_network, NULL, NULL, NULL, {0}},
       {"add-account", on_add_account, NULL, NULL, NULL, {0}},
       {"copy", on_copy, "s", NULL, NULL, {0}},
       {"toggle", on_toggle, NULL, NULL, NULL, {0}},
@@ -127,6 +135,22 @@ static void
 warren_application_activate (GApplication *app)
 {
   present_window (WARREN_APPLICATION (app));
+}
+
+/* A link of ours, from a browser or a QR code: nothing happens before the user says so. */
+static void
+warren_application_open (GApplication *app, GFile **files, int n_files, const char *hint)
+{
+  WarrenWindow *window = present_window (WARREN_APPLICATION (app));
+
+  for (int i = 0; i < n_files; i++) {
+    g_autofree char *link = g_file_get_uri (files[i]);
+    g_autofree char *server = NULL;
+    g_autofree char *key = NULL;
+
+    if (warren_invite_parse (link, &server, &key))
+      warren_window_invite (window, server, key);
+  }
 }
 
 static int
@@ -161,6 +185,7 @@ warren_application_class_init (WarrenApplicationClass *klass)
   G_OBJECT_CLASS (klass)->dispose = warren_application_dispose;
   app_class->startup = warren_application_startup;
   app_class->activate = warren_application_activate;
+  app_class->open = warren_application_open;
   app_class->handle_local_options = warren_application_handle_local_options;
 }
 
@@ -182,6 +207,6 @@ GApplication *
 warren_application_new (void)
 {
   return g_object_new (WARREN_TYPE_APPLICATION, "application-id", "org.warrenvpn.Warren", "flags",
-                       G_APPLICATION_DEFAULT_FLAGS, "resource-base-path", "/org/warrenvpn/Warren",
+                       G_APPLICATION_HANDLES_OPEN, "resource-base-path", "/org/warrenvpn/Warren",
                        NULL);
 }

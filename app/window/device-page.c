@@ -4,6 +4,7 @@
 #include "client/error.h"
 #include "window/device-row.h"
 #include "window/format.h"
+#include "window/rows.h"
 
 #include <adwaita.h>
 #include <glib/gi18n-lib.h>
@@ -51,57 +52,25 @@ forget_rows (WarrenDevicePage *self)
   g_ptr_array_set_size (self->rows, 0);
 }
 
-static AdwActionRow *
-add_row (WarrenDevicePage *self, AdwPreferencesGroup *group, const char *title)
+static void
+add_row (WarrenDevicePage *self, AdwPreferencesGroup *group, AdwActionRow *row)
 {
-  GtkWidget *row = adw_action_row_new ();
-
-  adw_preferences_row_set_use_markup (ADW_PREFERENCES_ROW (row), FALSE);
-  adw_preferences_row_set_title (ADW_PREFERENCES_ROW (row), title);
   g_object_set_data (G_OBJECT (row), "group", group);
-  adw_preferences_group_add (group, row);
+  adw_preferences_group_add (group, GTK_WIDGET (row));
   g_ptr_array_add (self->rows, row);
-  return ADW_ACTION_ROW (row);
 }
 
-/* A value that people copy is the title itself. */
 static void
 add_copy_row (WarrenDevicePage *self, const char *value, const char *kind)
 {
-  AdwActionRow *row = add_row (self, self->addresses, value);
-  GtkWidget *button = gtk_button_new_from_icon_name ("edit-copy-symbolic");
-
-  adw_action_row_set_subtitle (row, kind);
-  gtk_widget_set_valign (button, GTK_ALIGN_CENTER);
-  gtk_widget_add_css_class (button, "flat");
-  gtk_widget_set_tooltip_text (button, _ ("Copy"));
-  /* The row adds its title: "Copy 100.64.0.9". */
-  gtk_accessible_update_property (GTK_ACCESSIBLE (button), GTK_ACCESSIBLE_PROPERTY_LABEL,
-                                  _ ("Copy"), -1);
-  gtk_actionable_set_action_name (GTK_ACTIONABLE (button), "win.copy");
-  gtk_actionable_set_action_target (GTK_ACTIONABLE (button), "s", value);
-  adw_action_row_add_suffix (row, button);
-  adw_action_row_set_activatable_widget (row, button);
+  add_row (self, self->addresses, warren_copy_row_new (value, kind));
 }
 
 static void
 add_fact (WarrenDevicePage *self, const char *title, const char *value)
 {
-  AdwActionRow *row;
-  GtkWidget *label;
-
-  if (value == NULL || *value == '\0')
-    return;
-  row = add_row (self, self->about, title);
-  label = gtk_label_new (value);
-  gtk_label_set_wrap (GTK_LABEL (label), TRUE);
-  gtk_label_set_wrap_mode (GTK_LABEL (label), PANGO_WRAP_WORD_CHAR);
-  gtk_label_set_natural_wrap_mode (GTK_LABEL (label), GTK_NATURAL_WRAP_NONE);
-  gtk_label_set_xalign (GTK_LABEL (label), 1);
-  gtk_label_set_justify (GTK_LABEL (label), GTK_JUSTIFY_RIGHT);
-  gtk_label_set_selectable (GTK_LABEL (label), TRUE);
-  gtk_widget_add_css_class (label, "dim-label");
-  adw_action_row_add_suffix (row, label);
+  if (value != NULL && *value != '\0')
+    add_row (self, self->about, warren_fact_row_new (title, value));
 }
 
 static void
@@ -150,11 +119,7 @@ show_state (WarrenDevicePage *self)
   gtk_label_set_label (self->reach, reach);
   gtk_widget_set_visible (GTK_WIDGET (self->connection), warren_device_is_online (self->device));
   gtk_widget_set_visible (GTK_WIDGET (self->exit_group), (flags & WARREN_DEVICE_EXIT_CAPABLE) != 0);
-  g_signal_handlers_block_matched (self->exit_switch, G_SIGNAL_MATCH_DATA, 0, 0, NULL, NULL, self);
-  gtk_switch_set_active (self->exit_switch, (flags & WARREN_DEVICE_EXIT_CURRENT) != 0);
-  gtk_switch_set_state (self->exit_switch, (flags & WARREN_DEVICE_EXIT_CURRENT) != 0);
-  g_signal_handlers_unblock_matched (self->exit_switch, G_SIGNAL_MATCH_DATA, 0, 0, NULL, NULL,
-                                     self);
+  warren_switch_show (self->exit_switch, (flags & WARREN_DEVICE_EXIT_CURRENT) != 0, self);
 }
 
 static void

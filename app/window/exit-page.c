@@ -1,6 +1,7 @@
 #include "window/exit-page.h"
 
 #include "window/device-row.h"
+#include "window/rows.h"
 
 #include <adwaita.h>
 #include <glib/gi18n-lib.h>
@@ -140,10 +141,7 @@ on_client_changed (WarrenExitPage *self)
     gtk_check_button_set_active (self->none_check, TRUE);
   else if (exit.automatic)
     gtk_check_button_set_active (self->auto_check, TRUE);
-  g_signal_handlers_block_matched (self->lan_switch, G_SIGNAL_MATCH_DATA, 0, 0, NULL, NULL, self);
-  gtk_switch_set_active (self->lan_switch, allow_lan);
-  gtk_switch_set_state (self->lan_switch, allow_lan);
-  g_signal_handlers_unblock_matched (self->lan_switch, G_SIGNAL_MATCH_DATA, 0, 0, NULL, NULL, self);
+  warren_switch_show (self->lan_switch, allow_lan, self);
 }
 
 static void

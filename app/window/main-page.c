@@ -5,6 +5,7 @@
 #include "window/device-page.h"
 #include "window/device-row.h"
 #include "window/exit-page.h"
+#include "window/rows.h"
 
 #include <adwaita.h>
 #include <glib/gi18n-lib.h>
@@ -26,6 +27,8 @@ struct _WarrenMainPage
   AdwActionRow *own_row;
   AdwActionRow *exit_row;
   GtkLabel *exit_label;
+  AdwActionRow *network_row;
+  GtkLabel *network_badge;
   GtkStack *list_stack;
   GtkListView *list;
   AdwWindowTitle *title;
@@ -146,17 +149,6 @@ on_search_activate (WarrenMainPage *self)
 /* --- state
  * ------------------------------------------------------------------------------------------ */
 
-static void
-set_switch (WarrenMainPage *self, gboolean on)
-{
-  g_signal_handlers_block_matched (self->connect_switch, G_SIGNAL_MATCH_DATA, 0, 0, NULL, NULL,
-                                   self);
-  gtk_switch_set_active (self->connect_switch, on);
-  gtk_switch_set_state (self->connect_switch, on);
-  g_signal_handlers_unblock_matched (self->connect_switch, G_SIGNAL_MATCH_DATA, 0, 0, NULL, NULL,
-                                     self);
-}
-
 /* What the switch can say goes to the switch; everything else gets a button. */
 static WarrenUiAction
 button_action (const WarrenUiState *ui)
@@ -182,6 +174,7 @@ button_action (const WarrenUiState *ui)
     case WARREN_ACTION_OPEN_PORTAL:
     case WARREN_ACTION_STOP_EXIT_NODE:
     case WARREN_ACTION_OPEN_URL:
+    case WARREN_ACTION_REVIEW_DEVICES:
     default:
       return ui->primary;
   }
@@ -206,8 +199,10 @@ show_state (WarrenMainPage *self, const WarrenUiState *ui, WarrenSession *sessio
   gtk_widget_set_css_classes (GTK_WIDGET (self->state_icon), (const char **)classes);
   adw_preferences_row_set_title (ADW_PREFERENCES_ROW (self->state_row), ui->headline);
   adw_action_row_set_subtitle (self->state_row, ui->detail);
-  set_switch (self, warren_session_get_wanted (session)
-                        && !g_str_equal (warren_session_get_state (session), "stopped"));
+  warren_switch_show (self->connect_switch,
+                      warren_session_get_wanted (session)
+                          && !g_str_equal (warren_session_get_state (session), "stopped"),
+                      self);
   gtk_widget_set_visible (GTK_WIDGET (self->connect_switch),
                           self->state_action == WARREN_ACTION_NONE && may);
   gtk_widget_set_visible (GTK_WIDGET (self->state_button),
@@ -260,6 +255,42 @@ show_exit_node (WarrenMainPage *self, WarrenSession *session)
                                         "no"));
 }
 
+static char *
+describe_network (WarrenNetwork *network)
+{
+  guint pending = warren_network_get_pending (network);
+  guint online = warren_network_get_online (network);
+
+  if (!warren_network_is_running (network))
+    return g_strdup (_ ("Stopped"));
+  if (pending > 0)
+    return g_strdup_printf (ngettext ("%u device waits for approval",
+                                      "%u devices wait for approval", pending),
+                            pending);
+  return g_strdup_printf (ngettext ("%u device online", "%u devices online", online), online);
+}
+
+static void
+show_network (WarrenMainPage *self)
+{
+  WarrenNetwork *network = warren_client_get_network (self->client);
+  guint pending = warren_network_get_pending (network);
+  g_autofree char *about = describe_network (network);
+  g_autofree char *count = g_strdup_printf ("%u", pending);
+
+  if (warren_client_is_stale (self->client))
+    return;
+  gtk_widget_set_visible (GTK_WIDGET (self->network_row),
+                          warren_network_exists (network)
+                              && !g_str_equal (warren_client_get_permission (self->client, "serve"),
+                                               "no"));
+  /* Translators: the row that opens the page of the private network on this computer */
+  adw_preferences_row_set_title (ADW_PREFERENCES_ROW (self->network_row), _ ("My Private Network"));
+  adw_action_row_set_subtitle (self->network_row, about);
+  gtk_label_set_label (self->network_badge, count);
+  gtk_widget_set_visible (GTK_WIDGET (self->network_badge), pending > 0);
+}
+
 /* Rebuilt only when it differs: an open menu must not lose its place. */
 static void
 show_accounts (WarrenMainPage *self)
@@ -303,6 +334,7 @@ on_client_changed (WarrenMainPage *self)
   show_own_device (self, session);
   show_exit_node (self, session);
   show_accounts (self);
+  show_network (self);
 }
 
 static void
@@ -440,6 +472,8 @@ warren_main_page_set_client (WarrenMainPage *self, WarrenClient *client)
                            G_CONNECT_SWAPPED);
   g_signal_connect_object (devices, "updated", G_CALLBACK (on_devices_changed), self,
                            G_CONNECT_SWAPPED);
+  g_signal_connect_object (warren_client_get_network (client), "changed", G_CALLBACK (show_network),
+                           self, G_CONNECT_SWAPPED);
   on_client_changed (self);
   update_list_stack (self);
 }
@@ -475,6 +509,8 @@ bind_children (GtkWidgetClass *widget_class)
   gtk_widget_class_bind_template_child (widget_class, WarrenMainPage, own_row);
   gtk_widget_class_bind_template_child (widget_class, WarrenMainPage, exit_row);
   gtk_widget_class_bind_template_child (widget_class, WarrenMainPage, exit_label);
+  gtk_widget_class_bind_template_child (widget_class, WarrenMainPage, network_row);
+  gtk_widget_class_bind_template_child (widget_class, WarrenMainPage, network_badge);
   gtk_widget_class_bind_template_child (widget_class, WarrenMainPage, list_stack);
   gtk_widget_class_bind_template_child (widget_class, WarrenMainPage, list);
   gtk_widget_class_bind_template_child (widget_class, WarrenMainPage, title);

@@ -1,6 +1,8 @@
 #include "window/welcome-page.h"
 
 #include "client/error.h"
+#include "client/invite.h"
+#include "client/join.h"
 
 #include <adwaita.h>
 #include <glib/gi18n-lib.h>
@@ -12,6 +14,8 @@ struct _WarrenWelcomePage
   GtkWidget *cancel_button;
   GtkCheckButton *tailscale_check;
   GtkCheckButton *own_check;
+  AdwActionRow *network_row;
+  GtkCheckButton *network_check;
   AdwEntryRow *server_row;
   AdwEntryRow *name_row;
   AdwExpanderRow *key_expander;
@@ -46,6 +50,12 @@ uses_own_server (WarrenWelcomePage *self)
   return gtk_check_button_get_active (self->own_check);
 }
 
+static gboolean
+uses_network (WarrenWelcomePage *self)
+{
+  return gtk_check_button_get_active (self->network_check);
+}
+
 /* "vpn.example.com" is taken as https; NULL if it cannot be an address of a server. */
 static char *
 server_url (WarrenWelcomePage *self)
@@ -76,12 +86,32 @@ say_error (WarrenWelcomePage *self, const char *text)
   gtk_widget_set_visible (GTK_WIDGET (self->error_label), text != NULL);
 }
 
+/* The network of this computer is offered where it runs, and a new one where it could. */
+static void
+show_network (WarrenWelcomePage *self)
+{
+  WarrenNetwork *network = warren_client_get_network (self->client);
+  gboolean exists = warren_network_exists (network);
+  gboolean may = !g_str_equal (warren_client_get_permission (self->client, "serve"), "no");
+  g_autofree char *title
+      = exists ? g_strdup_printf (_ ("Private Network “%s”"), warren_network_get_name (network))
+               : g_strdup (_ ("New Private Network"));
+
+  adw_preferences_row_set_title (ADW_PREFERENCES_ROW (self->network_row), title);
+  adw_action_row_set_subtitle (self->network_row, exists
+                                                      ? _ ("It runs on this computer")
+                                                      : _ ("On this computer, without an account"));
+  gtk_widget_set_visible (GTK_WIDGET (self->network_row),
+                          may && (exists || warren_network_is_supported (network)));
+}
+
 static void
 update (WarrenWelcomePage *self)
 {
   g_autofree char *url = server_url (self);
 
   gtk_widget_set_visible (GTK_WIDGET (self->server_row), uses_own_server (self));
+  gtk_widget_set_visible (GTK_WIDGET (self->key_expander), !uses_network (self));
   gtk_widget_set_sensitive (self->continue_button, url != NULL && !self->busy);
   gtk_stack_set_visible_child_name (self->continue_stack, self->busy ? "busy" : "label");
 }
@@ -95,6 +125,19 @@ on_server_toggled (WarrenWelcomePage *self)
     gtk_widget_grab_focus (GTK_WIDGET (self->server_row));
 }
 
+/* An invitation may be put where the address goes: it holds address and key. */
+static void
+on_server_changed (WarrenWelcomePage *self)
+{
+  g_autofree char *server = NULL;
+  g_autofree char *key = NULL;
+
+  say_error (self, NULL);
+  if (warren_invite_parse (text_of (self->server_row), &server, &key))
+    warren_welcome_page_invite (self, server, key);
+  update (self);
+}
+
 static void
 on_entry_changed (WarrenWelcomePage *self)
 {
@@ -103,13 +146,8 @@ on_entry_changed (WarrenWelcomePage *self)
 }
 
 static void
-on_created (GObject *source, GAsyncResult *result, gpointer user_data)
+end (WarrenWelcomePage *self, const char *path, const GError *error)
 {
-  g_autoptr (WarrenWelcomePage) self = user_data;
-  g_autoptr (GError) error = NULL;
-  g_autofree char *path
-      = warren_client_create_session_finish (WARREN_CLIENT (source), result, &error);
-
   self->busy = FALSE;
   update (self);
   if (path != NULL) {
@@ -120,6 +158,40 @@ on_created (GObject *source, GAsyncResult *result, gpointer user_data)
 
     say_error (self, text);
   }
+}
+
+static void
+on_created (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (WarrenWelcomePage) self = user_data;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *path
+      = warren_client_create_session_finish (WARREN_CLIENT (source), result, &error);
+
+  end (self, path, error);
+}
+
+static void
+on_joined (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (WarrenWelcomePage) self = user_data;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *path = warren_join_own_network_finish (WARREN_CLIENT (source), result, &error);
+
+  end (self, path, error);
+}
+
+static void
+continue_with_network (WarrenWelcomePage *self)
+{
+  if (!warren_network_exists (warren_client_get_network (self->client))) {
+    gtk_widget_activate_action (GTK_WIDGET (self), "win.create-network", NULL);
+    return;
+  }
+  self->busy = TRUE;
+  update (self);
+  warren_join_own_network_async (self->client, text_of (self->name_row), NULL, on_joined,
+                                 g_object_ref (self));
 }
 
 /* The key is handed on once and kept nowhere. */
@@ -133,6 +205,10 @@ on_continue (WarrenWelcomePage *self)
 
   if (url == NULL || self->busy)
     return;
+  if (uses_network (self)) {
+    continue_with_network (self);
+    return;
+  }
   g_variant_dict_init (&options, NULL);
   if (adw_expander_row_get_expanded (self->key_expander) && *key != '\0')
     g_variant_dict_insert (&options, "AuthKey", "s", key);
@@ -149,6 +225,20 @@ void
 warren_welcome_page_set_client (WarrenWelcomePage *self, WarrenClient *client)
 {
   g_set_object (&self->client, client);
+  g_signal_connect_object (client, "changed", G_CALLBACK (show_network), self, G_CONNECT_SWAPPED);
+  g_signal_connect_object (warren_client_get_network (client), "changed", G_CALLBACK (show_network),
+                           self, G_CONNECT_SWAPPED);
+  show_network (self);
+}
+
+void
+warren_welcome_page_invite (WarrenWelcomePage *self, const char *server, const char *key)
+{
+  gtk_check_button_set_active (self->own_check, TRUE);
+  gtk_editable_set_text (GTK_EDITABLE (self->server_row), server);
+  adw_expander_row_set_expanded (self->key_expander, *key != '\0');
+  gtk_editable_set_text (GTK_EDITABLE (self->key_row), key);
+  update (self);
 }
 
 void
@@ -185,6 +275,8 @@ warren_welcome_page_class_init (WarrenWelcomePageClass *klass)
   gtk_widget_class_bind_template_child (widget_class, WarrenWelcomePage, cancel_button);
   gtk_widget_class_bind_template_child (widget_class, WarrenWelcomePage, tailscale_check);
   gtk_widget_class_bind_template_child (widget_class, WarrenWelcomePage, own_check);
+  gtk_widget_class_bind_template_child (widget_class, WarrenWelcomePage, network_row);
+  gtk_widget_class_bind_template_child (widget_class, WarrenWelcomePage, network_check);
   gtk_widget_class_bind_template_child (widget_class, WarrenWelcomePage, server_row);
   gtk_widget_class_bind_template_child (widget_class, WarrenWelcomePage, name_row);
   gtk_widget_class_bind_template_child (widget_class, WarrenWelcomePage, key_expander);
@@ -194,6 +286,7 @@ warren_welcome_page_class_init (WarrenWelcomePageClass *klass)
   gtk_widget_class_bind_template_child (widget_class, WarrenWelcomePage, continue_stack);
   gtk_widget_class_bind_template_callback (widget_class, on_server_toggled);
   gtk_widget_class_bind_template_callback (widget_class, on_entry_changed);
+  gtk_widget_class_bind_template_callback (widget_class, on_server_changed);
   gtk_widget_class_bind_template_callback (widget_class, on_continue);
 }
 

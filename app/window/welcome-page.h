@@ -14,3 +14,6 @@ void warren_welcome_page_set_client (WarrenWelcomePage *page, WarrenClient *clie
 
 /* Empty fields; CAN_CANCEL when there is something to go back to. */
 void warren_welcome_page_reset (WarrenWelcomePage *page, gboolean can_cancel);
+
+/* Fills in where an invitation leads; the user still has to say yes to it. */
+void warren_welcome_page_invite (WarrenWelcomePage *page, const char *server, const char *key);

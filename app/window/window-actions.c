@@ -127,12 +127,10 @@ on_back (GSimpleAction *action, GVariant *parameter, gpointer user_data)
 {
   WarrenWindow *self = user_data;
 
-  if (self->adding_account) {
-    self->adding_account = FALSE;
-    warren_window_update (self);
-  } else {
+  if (self->view == WARREN_VIEW_STATE)
     warren_main_page_go_back (self->main_page);
-  }
+  else if (self->view != WARREN_VIEW_NETWORK || !warren_network_page_go_back (self->network_page))
+    warren_window_set_view (self, WARREN_VIEW_STATE);
 }
 
 static void
@@ -171,6 +169,18 @@ static void
 on_add_account (GSimpleAction *action, GVariant *parameter, gpointer self)
 {
   warren_window_add_account (self);
+}
+
+static void
+on_network (GSimpleAction *action, GVariant *parameter, gpointer self)
+{
+  warren_window_show_network (self);
+}
+
+static void
+on_create_network (GSimpleAction *action, GVariant *parameter, gpointer self)
+{
+  warren_window_set_view (self, WARREN_VIEW_CREATE_NETWORK);
 }
 
 /* The tick moves when the daemon has changed over. */
@@ -231,6 +241,8 @@ warren_window_install_actions (WarrenWindow *self)
       {"allow-lan", on_allow_lan, "b", NULL, NULL, {0}},
       {"cancel-login", on_cancel_login, NULL, NULL, NULL, {0}},
       {"add-account", on_add_account, NULL, NULL, NULL, {0}},
+      {"network", on_network, NULL, NULL, NULL, {0}},
+      {"create-network", on_create_network, NULL, NULL, NULL, {0}},
       {"account", on_account, "s", "''", NULL, {0}},
       {"sign-out", on_sign_out, NULL, NULL, NULL, {0}},
   };
@@ -252,6 +264,8 @@ warren_window_update_actions (WarrenWindow *self)
   WarrenSession *session = warren_client_get_session (self->client);
   const WarrenUiState *ui = warren_client_get_ui_state (self->client);
   GAction *account = g_action_map_lookup_action (G_ACTION_MAP (self), "account");
+  WarrenNetwork *network = warren_client_get_network (self->client);
+  gboolean may_serve = !g_str_equal (warren_client_get_permission (self->client, "serve"), "no");
   gboolean own = session != NULL && ui != NULL && ui->kind > WARREN_UI_IN_USE;
 
   enable (self, "toggle-connection", own);
@@ -260,6 +274,9 @@ warren_window_update_actions (WarrenWindow *self)
   enable (self, "search", own);
   enable (self, "sign-out", own && ui->kind != WARREN_UI_NEEDS_LOGIN);
   enable (self, "add-account", own);
+  enable (self, "network", may_serve && warren_network_exists (network));
+  enable (self, "create-network",
+          may_serve && warren_network_is_supported (network) && !warren_network_exists (network));
   if (session != NULL && !warren_client_is_stale (self->client))
     g_simple_action_set_state (G_SIMPLE_ACTION (account),
                                g_variant_new_string (warren_session_get_path (session)));

@@ -14,3 +14,7 @@ WarrenWindow *warren_window_new (GtkApplication *app, WarrenClient *client, GSet
 
 void warren_window_show_exit_nodes (WarrenWindow *window);
 void warren_window_add_account (WarrenWindow *window);
+/* The page of the private network that this computer runs, if it does. */
+void warren_window_show_network (WarrenWindow *window);
+/* Asks whether to join the network of SERVER with KEY ("": sign in there). */
+void warren_window_invite (WarrenWindow *window, const char *server, const char *key);

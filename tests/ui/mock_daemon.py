@@ -16,6 +16,7 @@ import gi
 gi.require_version("Gio", "2.0")
 from gi.repository import Gio, GLib  # noqa: E402
 
+from mock_home import SIGNATURES as NETWORK_SIGNATURES, HomeCalls  # noqa: E402
 from mock_network import (DIRECT, EXIT, EXIT_NOW, ONLINE, RELAYED, many_peers,  # noqa: E402
                           small_tailnet, status_document, v)
 
@@ -38,13 +39,16 @@ MOCK_XML = """
   <method name='Calls'><arg type='as' direction='out'/></method>
   <method name='Subscribers'><arg type='u' direction='out'/></method>
   <method name='Approve'/>
+  <method name='Network'><arg type='s' direction='in'/></method>
+  <method name='Waiting'><arg type='s' direction='in'/></method>
   <method name='Delay'><arg type='u' direction='in'/></method>
 </interface></node>
 """
 
 SIGNATURES = {
     "Manager": {"Version": "s", "ApiVersion": "u", "Features": "as", "Sessions": "ao",
-                "ActiveSession": "o", "NetworkUp": "b"},
+                "ActiveSession": "o", "NetworkUp": "b", "Network": "o"},
+    "Network": NETWORK_SIGNATURES,
     "Session": {"Id": "s", "Label": "s", "ServerUrl": "s", "Tailnet": "s", "DnsSuffix": "s",
                 "OwnerUid": "u", "User": "(tsss)", "State": "s", "Wanted": "b", "Online": "b",
                 "Waiting": "s", "LoginPending": "b", "LoginExpires": "x", "ApprovalUrl": "s",
@@ -53,7 +57,7 @@ SIGNATURES = {
 }
 
 
-class Mock:
+class Mock(HomeCalls):
     def __init__(self, connection, xml_path):
         self.bus = connection
         self.info = Gio.DBusNodeInfo.new_for_xml(open(xml_path).read())
@@ -68,7 +72,7 @@ class Mock:
         self.delay = 300  # ms from Connect to running
         self.epoch = random.getrandbits(32) | 1
         self.manager = {"Version": "0.1.0", "ApiVersion": 1, "Features": [], "Sessions": [],
-                        "ActiveSession": "/", "NetworkUp": True}
+                        "ActiveSession": "/", "NetworkUp": True, "Network": "/"}
         self.register(ROOT + "/Manager", ["Manager"])
         mock = Gio.DBusNodeInfo.new_for_xml(MOCK_XML).interfaces[0]
         self.bus.register_object("/org/warrenvpn/Mock", mock, self.on_mock_call, None, None)
@@ -89,6 +93,8 @@ class Mock:
     def properties(self, path, interface):
         if interface == "Manager":
             return self.manager
+        if interface == "Network":
+            return self.home.props
         return self.sessions[path]["props"] if interface == "Session" else {}
 
     def on_get(self, connection, sender, path, interface, prop):
