@@ -120,6 +120,8 @@ split_url (const char *url, char host[256], unsigned *port)
   return true;
 }
 
+/* A literal address leaves the other family out for good: official clients would go on looking for
+ * it, which holds up their first network check by three seconds. */
 static DerpMap *
 describe (const char *host, unsigned port, const char *pin, uint16_t stun_port)
 {
@@ -134,8 +136,10 @@ describe (const char *host, unsigned port, const char *pin, uint16_t stun_port)
             "\"RegionID\":%d,\"HostName\":\"%s\",\"CertName\":\"%s\",%s%s%s\"DERPPort\":%u,"
             "\"STUNPort\":%d}]}}}",
             REGION, REGION, REGION, REGION, host, pin,
-            literal ? addr.family == 4 ? "\"IPv4\":\"" : "\"IPv6\":\"" : "", literal ? host : "",
-            literal ? "\"," : "", port, stun_port ? stun_port : -1);
+            !literal           ? ""
+            : addr.family == 4 ? "\"IPv6\":\"none\",\"IPv4\":\""
+                               : "\"IPv4\":\"none\",\"IPv6\":\"",
+            literal ? host : "", literal ? "\"," : "", port, stun_port ? stun_port : -1);
   json_reader_init (&r, text, strlen (text));
   DerpMap *map = derp_map_decode (&r);
   json_reader_clear (&r);
