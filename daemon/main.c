@@ -24,6 +24,7 @@ typedef struct
   char *state_dir;
   char *tun_name;
   char *bus_address;
+  char *coordinator;
   int port;
   gboolean verbose;
   gboolean cleanup;
@@ -47,6 +48,8 @@ parse_options (int argc, char **argv, Options *options)
       {"port", 0, 0, G_OPTION_ARG_INT, &options->port, "UDP port for peers", "N"},
       {"bus", 0, 0, G_OPTION_ARG_STRING, &options->bus_address,
        "Serve this message bus instead of the system's", "ADDRESS"},
+      {"coordinator", 0, 0, G_OPTION_ARG_FILENAME, &options->coordinator,
+       "Run private networks by PROGRAM (" COORDINATOR_DEFAULT ")", "PROGRAM"},
       {"verbose", 'v', 0, G_OPTION_ARG_NONE, &options->verbose, "Log debug messages", NULL},
       {"cleanup", 0, 0, G_OPTION_ARG_NONE, &options->cleanup,
        "Undo what a killed daemon left on this computer, and exit", NULL},
@@ -73,6 +76,8 @@ parse_options (int argc, char **argv, Options *options)
     const char *given = g_getenv ("STATE_DIRECTORY"); /* set by systemd */
     options->state_dir = g_strdup (given && *given ? given : STATE_DIR_DEFAULT);
   }
+  if (!options->coordinator)
+    options->coordinator = g_strdup (COORDINATOR_DEFAULT);
   if (!options->tun_name)
     options->tun_name = g_strdup (TUN_NAME_DEFAULT);
   if (*options->tun_name == '\0' || strlen (options->tun_name) >= LINK_NAME_MAX
@@ -91,6 +96,7 @@ clear_options (Options *options)
   g_free (options->state_dir);
   g_free (options->tun_name);
   g_free (options->bus_address);
+  g_free (options->coordinator);
 }
 
 static GDBusConnection *
@@ -158,7 +164,9 @@ serve (const Options *options, GDBusConnection *bus, GError **error)
   Engine *engine = engine_new (&engine_options, error);
   if (!engine)
     return false;
-  BusService *service = bus_service_new (engine, bus);
+  BusServiceOptions service_options
+      = {.state_dir = options->state_dir, .coordinator = options->coordinator};
+  BusService *service = bus_service_new (engine, bus, &service_options);
   Daemon daemon = {.loop = g_main_loop_new (NULL, FALSE)};
   bool started = own_name (bus, error) && engine_start (engine, error);
   if (started) {

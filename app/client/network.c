@@ -366,10 +366,14 @@ warren_network_create_key_finish (WarrenNetwork *self, GAsyncResult *result, GEr
 }
 
 void
-warren_network_list_nodes_async (WarrenNetwork *self, GCancellable *cancellable,
+warren_network_list_nodes_async (WarrenNetwork *self, gboolean may_ask, GCancellable *cancellable,
                                  GAsyncReadyCallback callback, gpointer user_data)
 {
-  call (self, "ListNodes", NULL, cancellable, callback, user_data);
+  if (may_ask || self->bus == NULL)
+    call (self, "ListNodes", NULL, cancellable, callback, user_data);
+  else
+    g_dbus_proxy_call (G_DBUS_PROXY (self->bus), "ListNodes", NULL, G_DBUS_CALL_FLAGS_NONE, -1,
+                       cancellable, on_reply, g_task_new (self, cancellable, callback, user_data));
 }
 
 GVariant *

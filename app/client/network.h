@@ -65,9 +65,11 @@ void warren_network_create_key_async (WarrenNetwork *network, GVariant *options,
 char *
 warren_network_create_key_finish (WarrenNetwork *network, GAsyncResult *result, GError **error);
 
-/* The devices as a(sssbx): id, name, owner, approved, last seen (0: online). */
-void warren_network_list_nodes_async (WarrenNetwork *network, GCancellable *cancellable,
-                                      GAsyncReadyCallback callback, gpointer user_data);
+/* The devices as a(sssbx): id, name, owner, approved, last seen (0: online). Without MAY_ASK no
+ * password dialog comes up: who would be asked is refused. */
+void warren_network_list_nodes_async (WarrenNetwork *network, gboolean may_ask,
+                                      GCancellable *cancellable, GAsyncReadyCallback callback,
+                                      gpointer user_data);
 GVariant *
 warren_network_list_nodes_finish (WarrenNetwork *network, GAsyncResult *result, GError **error);
 

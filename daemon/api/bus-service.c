@@ -3,6 +3,7 @@
 #include "api/call.h"
 #include "api/diagnostics-calls.h"
 #include "api/manager-calls.h"
+#include "api/network-object.h"
 #include "api/peer-feed.h"
 #include "api/peers-calls.h"
 #include "api/session-object.h"
@@ -59,7 +60,7 @@ permissions_changed (void *user_data)
 }
 
 BusService *
-bus_service_new (Engine *engine, GDBusConnection *bus)
+bus_service_new (Engine *engine, GDBusConnection *bus, const BusServiceOptions *options)
 {
   BusService *service = g_new0 (BusService, 1);
   service->engine = engine;
@@ -73,6 +74,7 @@ bus_service_new (Engine *engine, GDBusConnection *bus)
   service->diagnostics = warren_bus_diagnostics_skeleton_new ();
   manager_calls_connect (service);
   diagnostics_calls_connect (service, NULL, service->diagnostics);
+  service->network = network_object_new (service, options->coordinator, options->state_dir);
 
   const GPtrArray *sessions = engine_sessions (engine);
   for (guint i = 0; i < sessions->len; i++)
@@ -103,6 +105,7 @@ bus_service_free (BusService *service)
   engine_set_listener (service->engine, &none, NULL);
   g_dbus_object_manager_server_set_connection (service->objects, NULL);
   authority_free (service->authority);
+  network_object_free (service->network);
   calls_drop_all (service);
   GHashTableIter iter;
   SessionObject *object;

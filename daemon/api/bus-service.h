@@ -13,7 +13,14 @@
 
 typedef struct BusService BusService;
 
+typedef struct
+{
+  const char *state_dir;
+  const char *coordinator; /* the program that runs private networks */
+} BusServiceOptions;
+
 /* Exports everything on BUS; the caller owns the name afterwards, so that nobody sees half of it.
  */
-BusService *bus_service_new (Engine *engine, GDBusConnection *bus);
+BusService *
+bus_service_new (Engine *engine, GDBusConnection *bus, const BusServiceOptions *options);
 void bus_service_free (BusService *service);

@@ -1,5 +1,7 @@
 #include "api/call.h"
 
+#include "api/network-object.h"
+
 #include "base/log.h"
 
 #include <gio/gunixfdlist.h>
@@ -27,6 +29,7 @@ static void
 announce_first (Call *call)
 {
   g_dbus_interface_skeleton_flush (G_DBUS_INTERFACE_SKELETON (call->service->manager));
+  network_object_flush (call->service->network);
   GHashTableIter iter;
   SessionObject *object;
   g_hash_table_iter_init (&iter, call->service->sessions);

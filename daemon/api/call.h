@@ -14,6 +14,7 @@
 #define OBJECT_PATH_SESSION BUS_PATH "/Session/"
 #define OBJECT_PATH_MANAGER BUS_PATH "/Manager"
 
+typedef struct NetworkObject NetworkObject;
 typedef struct PeerFeed PeerFeed;
 typedef struct SessionObject SessionObject;
 struct SessionObject
@@ -36,6 +37,7 @@ struct BusService
   WarrenBusManager *manager;
   WarrenBusDiagnostics *diagnostics; /* of the active session, or of none */
   GHashTable *sessions;              /* Session -> SessionObject */
+  NetworkObject *network;            /* what this computer runs itself */
   Authority *authority;
   GHashTable *calls;   /* set of Call under way */
   GHashTable *watches; /* set of PeerWatch */

@@ -1,11 +1,13 @@
 #include "api/manager-calls.h"
 
+#include "api/network-calls.h"
+#include "api/network-object.h"
 #include "api/preference-keys.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define API_VERSION 1
+#define API_VERSION 2
 
 typedef struct
 {
@@ -181,10 +183,9 @@ void
 manager_calls_connect (BusService *service)
 {
   static const CallRow rows[] = {
-      {"GetPermissions", get_permissions},
-      {"CreateSession", create_session},
-      {"ActivateSession", activate_session},
-      {"RemoveSession", remove_session},
+      {"GetPermissions", get_permissions},    {"CreateSession", create_session},
+      {"ActivateSession", activate_session},  {"RemoveSession", remove_session},
+      {"CreateNetwork", network_call_create},
   };
   call_connect (service, NULL, G_DBUS_INTERFACE_SKELETON (service->manager), "Manager", rows,
                 G_N_ELEMENTS (rows));
@@ -209,7 +210,13 @@ manager_update (BusService *service)
   }
   warren_bus_manager_set_version (manager, engine_facts (service->engine)->client_version);
   warren_bus_manager_set_api_version (manager, API_VERSION);
-  warren_bus_manager_set_features (manager, (const char *const[]){NULL});
+  const char *const features[] = {
+      service->network && network_object_is_installed (service->network) ? "network" : NULL,
+      NULL,
+  };
+  warren_bus_manager_set_features (manager, features);
+  warren_bus_manager_set_network (manager,
+                                  service->network ? network_object_path (service->network) : "/");
   warren_bus_manager_set_sessions (manager, paths);
   warren_bus_manager_set_active_session (manager, active);
   warren_bus_manager_set_network_up (manager, engine_network_is_up (service->engine));

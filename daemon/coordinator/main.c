@@ -248,10 +248,10 @@ serve (const Line *line)
     if (!load (line, &config))
       return EXIT_USAGE;
     if (line->idle && config.options.data_dir && !config.options.url) {
-      bool made = setup_wait (&config.options);
+      int made = setup_wait (&config.options);
       config_clear (&config);
-      if (!made)
-        return 1;
+      if (made <= 0)
+        return made < 0;
       continue;
     }
     const char *wrong = config_check (&config);

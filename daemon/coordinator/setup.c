@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,6 +164,26 @@ append_config (const Config *config, Buffer *out)
   buffer_append (out, "", 1);
 }
 
+/* Two programs at one address would be found out only after the network was made. */
+static bool
+is_free (const char *text, Buffer *out)
+{
+  struct sockaddr_storage address;
+  IpPort ap;
+  int one = 1;
+
+  if (!text || !ip_port_parse (text, strlen (text), &ap))
+    return true;
+  socklen_t size = ip_port_to_sockaddr (&ap, &address);
+  int fd = socket (address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  setsockopt (fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  bool free = bind (fd, (struct sockaddr *)&address, size) == 0;
+  if (!free)
+    buffer_append_format (out, "It cannot listen at %s: %s.\n", text, strerror (errno));
+  close (fd);
+  return free;
+}
+
 /* "--name=home" or "--name home". */
 static bool
 read_words (Config *config, const char *const *words, size_t n, char **error)
@@ -209,6 +230,7 @@ setup_create (const char *dir, const char *const *words, size_t n, Buffer *out)
     ok = !wrong;
     if (wrong)
       buffer_append_format (out, "%s.\n", wrong);
+    ok = ok && is_free (config.options.listen, out) && is_free (config.options.relay_listen, out);
   } else {
     buffer_append_format (out, "%s.\n", error ? error : "That is not understood");
   }
@@ -236,11 +258,18 @@ answer (int fd, int code, const void *text, size_t size)
     (void)!send (fd, text, size, MSG_NOSIGNAL);
 }
 
-/* True when the request made a network. */
-static bool
+typedef enum
+{
+  WAIT_ON,
+  WAIT_MADE, /* there is a network now */
+  WAIT_STOP,
+} WaitResult;
+
+static WaitResult
 serve_request (const ServerOptions *options, int fd, CommandRequest *request)
 {
   bool creates = request->n_words > 0 && strcmp (request->words[0], "create") == 0;
+  bool stops = request->n_words > 0 && strcmp (request->words[0], "stop") == 0;
   bool asks = request->n_words > 0 && strcmp (request->words[0], "status") == 0;
   Buffer out = {0};
   int code = 1;
@@ -251,15 +280,18 @@ serve_request (const ServerOptions *options, int fd, CommandRequest *request)
   else if (asks && request->n_words > 1 && strcmp (request->words[1], "--json") == 0) {
     code = 0;
     buffer_append_text (&out, "{\"exists\":false}\n");
+  } else if (stops) {
+    code = 0;
+    buffer_append_text (&out, "Stopped.\n");
   } else
     buffer_append_text (&out, none_yet);
   answer (fd, code, out.data, out.size);
   buffer_free (&out);
   command_request_clear (request);
-  return creates && code == 0;
+  return stops ? WAIT_STOP : creates && code == 0 ? WAIT_MADE : WAIT_ON;
 }
 
-static bool
+static WaitResult
 serve_client (const ServerOptions *options, int fd)
 {
   struct timeval timeout = {.tv_sec = TIMEOUT_S};
@@ -275,35 +307,41 @@ serve_client (const ServerOptions *options, int fd)
     buffer_append (&in, data, (size_t)n);
     result = command_request_read (in.data, in.size, &request);
   }
-  bool made = result == COMMAND_READY && serve_request (options, fd, &request);
+  WaitResult wait = result == COMMAND_READY ? serve_request (options, fd, &request) : WAIT_ON;
   buffer_free (&in);
-  return made;
+  return wait;
 }
 
-bool
+int
 setup_wait (const ServerOptions *options)
 {
   if (mkdir (options->data_dir, 0700) != 0 && errno != EEXIST) {
     fprintf (stderr, "warren-coordinator: %s: %s\n", options->data_dir, strerror (errno));
-    return false;
+    return -1;
   }
   int listener = server_listen_commands (options);
-  bool made = false;
+  WaitResult wait = WAIT_ON;
   if (listener < 0)
-    return false;
+    return -1;
+  sigset_t ends; /* by default; a server that was here before took them for itself */
+  sigemptyset (&ends);
+  sigaddset (&ends, SIGTERM);
+  sigaddset (&ends, SIGINT);
+  sigprocmask (SIG_UNBLOCK, &ends, NULL);
   fcntl (listener, F_SETFL, 0); /* nothing else happens here: accept may wait */
-  while (!made) {
+  while (wait == WAIT_ON) {
     int fd = accept4 (listener, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0 && errno != EINTR && errno != ECONNABORTED) {
       perror ("warren-coordinator");
-      break;
+      close (listener);
+      return -1;
     }
-    made = fd >= 0 && serve_client (options, fd);
+    wait = fd >= 0 ? serve_client (options, fd) : WAIT_ON;
     if (fd >= 0)
       close (fd);
   }
   close (listener);
-  return made;
+  return wait == WAIT_MADE;
 }
 
 /* ---- forgetting ---- */

@@ -14,9 +14,9 @@
  * it goes to OUT. An exit code. */
 int setup_create (const char *dir, const char *const *words, size_t n, Buffer *out);
 
-/* Answers on the command socket until a network has been made there; false after an error told on
- * stderr. */
-bool setup_wait (const ServerOptions *options);
+/* Answers on the command socket until a network has been made there. 1: it has; 0: it was told to
+ * stop; -1 after an error told on stderr. */
+int setup_wait (const ServerOptions *options);
 
 /* Removes everything that the network of DIR was. */
 void setup_forget (const char *dir);

@@ -20,12 +20,14 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "natlab"))
 from tap import Tap, skip_all  # noqa: E402  (found through the line above)
 
 BUILD = os.environ.get("WARREN_BUILD", os.path.join(ROOT, "build"))
+COORDINATOR = os.path.join(BUILD, "daemon", "coordinator", "warren-coordinator")
 WARREND = os.path.join(BUILD, "daemon", "warrend")
 XML = os.path.join(ROOT, "data", "org.warrenvpn.Daemon1.xml")
 DAEMON_UID = 65534
 PREFIX = "org.warrenvpn.Daemon1"
 PATH = "/org/warrenvpn/Daemon1"
 MANAGER = PATH + "/Manager"
+NETWORK = PATH + "/Network"
 SERVER = "http://127.0.0.1:9"  # nobody there
 
 BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -163,7 +165,7 @@ def drop_privileges():
 
 
 def daemon_command(state_dir, address):
-    return [WARREND, "--state-dir", state_dir, "--tun", "wrapi0", "--bus", address, "-v"]
+    return [WARREND, "--state-dir", state_dir, "--tun", "wrapi0", "--bus", address, "--coordinator", COORDINATOR, "-v"]
 
 
 class Caller:
@@ -208,6 +210,20 @@ def create_session(caller, server=SERVER):
     answer = caller.call(MANAGER, "Manager", "CreateSession", f"('{server}', @a{{sv}} {{}})")
     assert "value" in answer, answer
     return answer["value"].split("'")[1]
+
+
+def path_of(interface, session):
+    """The object on which a method is called."""
+    return {"Manager": MANAGER, "Network": NETWORK}.get(interface, session)
+
+
+def create_network(caller, name="home", port=8080):
+    """A private network of this computer, on its loopback device."""
+    options = {"Name": name, "PublicUrl": f"http://127.0.0.1:{port}", "Listen": f"127.0.0.1:{port}"}
+    text = ", ".join(f"'{key}': <'{value}'>" for key, value in options.items())
+    answer = caller.call(MANAGER, "Manager", "CreateNetwork", f"({{{text}}},)")
+    assert answer.get("value") == f"('{NETWORK}',)", answer
+    return NETWORK
 
 
 def wait_for(condition, seconds, what):

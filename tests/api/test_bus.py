@@ -23,7 +23,7 @@ def main():
         with tap.test("a fresh daemon has no session and says its version"):
             stage.start_daemon()
             assert root.value(MANAGER, "Manager", "ActiveSession") in ("'/'", "objectpath '/'")
-            assert root.value(MANAGER, "Manager", "ApiVersion") == "uint32 1"
+            assert root.value(MANAGER, "Manager", "ApiVersion") == "uint32 2"
             assert "warren" in root.value(MANAGER, "Manager", "Version")
         with tap.test("a second daemon in the namespace is refused and touches nothing"):
             second = subprocess.run([*harness.daemon_command(stage.folder + "/second", stage.address)],
