@@ -180,3 +180,35 @@ ring_pop (Ring *ring)
   atomic_store_explicit (&ring->head, head + record_bytes (record_at (ring, head)->size),
                          memory_order_release);
 }
+
+uint64_t
+ring_head (const Ring *ring)
+{
+  return atomic_load_explicit (&ring->head, memory_order_relaxed);
+}
+
+void *
+ring_next (Ring *ring, uint64_t *at, size_t *size)
+{
+  RecordHead *record;
+
+  if (*at == ring->tail_seen) {
+    ring->tail_seen = atomic_load_explicit (&ring->tail, memory_order_seq_cst);
+    if (*at == ring->tail_seen)
+      return NULL;
+  }
+  record = record_at (ring, *at);
+  if (record->size == RECORD_SKIP) {
+    *at += ring->capacity - (*at & (ring->capacity - 1));
+    record = record_at (ring, *at);
+  }
+  *size = record->size;
+  *at += record_bytes (record->size);
+  return record + 1;
+}
+
+void
+ring_pop_until (Ring *ring, uint64_t at)
+{
+  atomic_store_explicit (&ring->head, at, memory_order_release);
+}

@@ -55,3 +55,9 @@ void ring_commit_quietly (Ring *ring, size_t size);
 /* Consumer: the oldest record and its size, or NULL. Stays valid until ring_pop. */
 void *ring_peek (Ring *ring, size_t *size);
 void ring_pop (Ring *ring);
+
+/* Consumer, for several records at once: AT begins as ring_head; the record there, or NULL, and AT
+ * moves behind it. All stay valid until ring_pop_until (AT). Not mixed with ring_pop in between. */
+uint64_t ring_head (const Ring *ring);
+void *ring_next (Ring *ring, uint64_t *at, size_t *size);
+void ring_pop_until (Ring *ring, uint64_t at);

@@ -20,10 +20,14 @@
 #define DERP_PROBE_AFTER_US  (10 * USEC_PER_SEC)  /* written, nothing heard: ask by a ping */
 #define DERP_PING_TIMEOUT_US (3 * USEC_PER_SEC)
 #define DERP_QUEUE_AGE_US    (1 * USEC_PER_SEC)
-#define DERP_QUEUE_PACKETS   64
-#define DERP_QUEUE_BYTES     (128 * 1024)
-#define DERP_QUEUE_DISCO     16
-#define DERP_RECORD_SIZE     16384 /* frames are packed into records of at most this size */
+#define DERP_QUEUE_BURST_US                                                                        \
+  (50 * USEC_PER_MSEC) /* the same when more than a standing queue waits */
+#define DERP_QUEUE_PACKETS        512
+#define DERP_QUEUE_BYTES          (512 * 1024)
+#define DERP_QUEUE_STANDING       64
+#define DERP_QUEUE_STANDING_BYTES (128 * 1024)
+#define DERP_QUEUE_DISCO          16
+#define DERP_RECORD_SIZE          16384 /* frames are packed into records of at most this size */
 
 typedef struct DerpClient DerpClient;
 

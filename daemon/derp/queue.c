@@ -89,7 +89,9 @@ derp_queue_peek (DerpQueue *queue, int64_t now_us)
     if (lane->count == 0)
       return NULL;
     const DerpQueued *head = &lane->ring[lane->first];
-    if (now_us - head->queued_us < DERP_QUEUE_AGE_US)
+    /* A burst may be long, but what stands is short: senders notice soon that a way is slow. */
+    bool stands = lane->count > DERP_QUEUE_STANDING || lane->bytes > DERP_QUEUE_STANDING_BYTES;
+    if (now_us - head->queued_us < (stands ? DERP_QUEUE_BURST_US : DERP_QUEUE_AGE_US))
       return head;
     lane_pop (lane);
     queue->dropped++;

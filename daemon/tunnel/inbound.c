@@ -16,13 +16,6 @@
 #define ICMP4_ECHO_REPLY 0
 #define ICMP6_ECHO_REPLY 129
 
-/* Messages of one session, decrypted together. */
-typedef struct
-{
-  WgSession *session;
-  size_t n; /* of worker->items */
-} Group;
-
 /* ---- to the TUN device ---- */
 
 static void
@@ -310,7 +303,7 @@ accept_item (Worker *w, WgSession *session, const OpenItem *item)
 }
 
 static void
-finish_group (Worker *w, Group *group, const IpPort *from)
+finish_group (Worker *w, InboundGroup *group, const IpPort *from)
 {
   WgSession *session = group->session;
   ActivePeer *active = session != NULL ? (ActivePeer *)session->peer : NULL;
@@ -360,7 +353,7 @@ refuse_stranger (Worker *w, const IpPort *from)
 
 /* Adds a data message to the group of its session. */
 static void
-handle_data (Worker *w, Group *group, uint8_t *data, size_t size, const IpPort *from)
+handle_data (Worker *w, InboundGroup *group, uint8_t *data, size_t size, const IpPort *from)
 {
   uint32_t index = load_le32 (data + 4);
   uint64_t counter = load_le64 (data + 8);
@@ -418,7 +411,7 @@ pass_to_net (Worker *w, const uint8_t *data, size_t size, const IpPort *from)
 static void
 handle_message (Worker *w, UdpMessage *message)
 {
-  Group group = {0};
+  InboundGroup group = {0};
   IpPort from;
   uint32_t size;
 
@@ -438,6 +431,22 @@ handle_message (Worker *w, UdpMessage *message)
       pass_to_net (w, data, size, &from);
   }
   finish_group (w, &group, &from);
+}
+
+static const IpPort by_relay;
+
+void
+inbound_relayed (Worker *w, InboundGroup *group, uint8_t *data, size_t size)
+{
+  if (is_data (data, size))
+    handle_data (w, group, data, size, &by_relay);
+}
+
+void
+inbound_end_relayed (Worker *w, InboundGroup *group)
+{
+  finish_group (w, group, &by_relay);
+  flush_tun (w);
 }
 
 static void
@@ -466,7 +475,7 @@ inbound_receive (Worker *w, UdpSocket *socket)
 void
 inbound_message (Worker *w, uint8_t *data, size_t size, const IpPort *from)
 {
-  Group group = {0};
+  InboundGroup group = {0};
 
   if (is_data (data, size))
     handle_data (w, &group, data, size, from);

@@ -43,8 +43,17 @@ net_order_packet (Net *net, unsigned worker, const Order *order, const void *dat
     return false;
   *room = *order;
   memcpy (room + 1, data, size);
-  ring_commit (ring, sizeof *order + size);
+  ring_commit_quietly (ring, sizeof *order + size);
+  net->rung |= 1u << worker;
   return true;
+}
+
+void
+net_ring_workers (Net *net)
+{
+  for (unsigned i = 0; net->rung != 0; i++, net->rung >>= 1)
+    if ((net->rung & 1) != 0)
+      bell_ring (&net->workers[i]->bell);
 }
 
 /* ---- reports of workers ---- */
@@ -410,6 +419,7 @@ run_round (Net *net, const struct epoll_event *events, int n)
       net_run_actions (net);
     }
   }
+  net_ring_workers (net);
   take_reports (net);
   take_commands (net);
   tick (net);
@@ -418,6 +428,7 @@ run_round (Net *net, const struct epoll_event *events, int n)
   mailbox_flush (&net->events);
   for (unsigned i = 0; i < net->shared->n_workers; i++)
     mailbox_flush (&net->workers[i]->orders);
+  net_ring_workers (net);
   arm_timer (net);
 }
 

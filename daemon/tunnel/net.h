@@ -78,6 +78,7 @@ typedef struct
   Relay *dead_relays; /* freed at the end of the round, as events may still name them */
   Probe *dead_probes;
 
+  unsigned rung; /* workers that have packets from this round, a bit each */
   PendingPing pings[NET_PINGS_MAX];
   uint16_t echo_id;
   uint16_t echo_sequence;
@@ -94,8 +95,12 @@ void net_clear (Net *net);
 
 void net_event (Net *net, const TunnelEvent *event);
 void net_order (Net *net, unsigned worker, const Order *order);
+/* The worker wakes at the latest when this round ends. */
 bool
 net_order_packet (Net *net, unsigned worker, const Order *order, const void *data, size_t size);
+
+/* Wakes the workers that were given packets. */
+void net_ring_workers (Net *net);
 
 /* actions.c */
 void net_feed_path (Net *net, const PathEvent *event);

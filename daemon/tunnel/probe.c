@@ -43,6 +43,7 @@ ask (Probe *probe, int64_t now_us)
   probe->asked_us = now_us;
   if (length > 0 && (size_t)length < sizeof request)
     stream_write (&probe->stream, request, (size_t)length);
+  stream_flush (&probe->stream);
 }
 
 static void

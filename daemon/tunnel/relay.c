@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PLAIN_KEPT_MIN 4096
+#define PLAIN_KEPT_MAX (256 * 1024)
+
 static void
 say_connected (Relay *r, int64_t now_us)
 {
@@ -27,7 +30,11 @@ feed_plain (Relay *r, int64_t now_us)
   event.bytes.data = r->stream.plain.data;
   event.bytes.size = r->stream.plain.size;
   derp_client_input (r->client, &event, now_us);
-  buffer_free (&r->stream.plain);
+  /* Under load the next bytes will need it again; an idle connection keeps nothing. */
+  if (event.bytes.size > PLAIN_KEPT_MIN && r->stream.plain.capacity <= PLAIN_KEPT_MAX)
+    buffer_reset (&r->stream.plain);
+  else
+    buffer_free (&r->stream.plain);
 }
 
 Relay *
@@ -82,11 +89,15 @@ relay_push (Relay *r, int64_t now_us)
   r->queued = false;
   while (r->stream.state == STREAM_OPEN && stream_waiting (&r->stream) < STREAM_OUT_MAX
          && derp_client_wants_write (r->client)) {
-    size_t n = derp_client_pull (r->client, record, sizeof record, now_us);
+    size_t n, before = stream_waiting (&r->stream);
 
-    if (n == 0)
+    /* Several records for one call of the system. */
+    while (stream_waiting (&r->stream) < STREAM_OUT_MAX
+           && (n = derp_client_pull (r->client, record, sizeof record, now_us)) > 0)
+      stream_write (&r->stream, record, n);
+    if (stream_waiting (&r->stream) == before)
       break;
-    stream_write (&r->stream, record, n);
+    stream_flush (&r->stream);
   }
 }
 

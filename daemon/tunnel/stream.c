@@ -14,8 +14,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define READ_SIZE      (16 * 1024)
-#define READ_ROUNDS    8
+#define READ_SIZE      (64 * 1024)
+#define READ_ROUNDS    4
 #define NOT_SENT_LOWAT (64 * 1024)
 #define USER_TIMEOUT   20000 /* milliseconds */
 #define KEEPALIVE      30    /* seconds */
@@ -225,8 +225,9 @@ read_in (Stream *s)
                    n < 0 ? strerror (errno) : "connection closed");
       return;
     }
-    tls_feed (s->tls, bytes, (size_t)n);
-    judge_tls (s, tls_read (s->tls, &s->plain));
+    judge_tls (s, tls_receive (s->tls, bytes, (size_t)n, &s->plain));
+    if (n < READ_SIZE)
+      return;
   }
 }
 
@@ -324,7 +325,14 @@ stream_io (Stream *s, int64_t now_us)
 void
 stream_write (Stream *s, const void *data, size_t size)
 {
-  if (s->state != STREAM_OPEN || !tls_write (s->tls, data, size))
+  if (s->state == STREAM_OPEN)
+    tls_write_to (s->tls, data, size, &s->out);
+}
+
+void
+stream_flush (Stream *s)
+{
+  if (s->state != STREAM_OPEN)
     return;
   write_out (s);
   watch_writing (s);

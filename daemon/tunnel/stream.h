@@ -75,8 +75,9 @@ void stream_resolved (Stream *s, const IpAddr *addresses, size_t n, int64_t now_
 /* A socket is ready, or time has passed. Look at state and plain afterwards. */
 void stream_io (Stream *s, int64_t now_us);
 
-/* Encrypts and sends, or keeps what the socket does not take. Only while STREAM_OPEN. */
+/* Encrypts; stream_flush sends, or keeps what the socket does not take. Only while STREAM_OPEN. */
 void stream_write (Stream *s, const void *data, size_t size);
+void stream_flush (Stream *s);
 
 /* Ends the stream for a reason of the owner's. */
 void stream_fail (Stream *s, PathRelayClosed why, const char *format, ...)

@@ -13,9 +13,9 @@
 
 #define RING_ORDERS   (64 * 1024)
 #define RING_REPORTS  (64 * 1024)
-#define RING_PACKETS  (512 * 1024) /* each way: half a second at the speed of a good relay */
-#define PACKETS_MAX   64           /* from net in one round */
-#define HANDOVERS_MAX 8192         /* more than a ring holds: a round empties it */
+#define RING_PACKETS  (1024 * 1024) /* each way: several bursts of a fast relay */
+#define PACKETS_MAX   256           /* from net in one round */
+#define HANDOVERS_MAX 8192          /* more than a ring holds: a round empties it */
 #define RUN_HEADROOM  16
 #define STACK_SIZE    (256 * 1024)
 
@@ -119,15 +119,22 @@ arm_timer (Worker *w)
 
 /* ---- messages ---- */
 
-static void
-handle_packet (Worker *w, const Order *order, uint8_t *data)
+/* The next message that came by a relay; what net injects goes out on the way. NULL: no more. */
+static uint8_t *
+next_relayed (Worker *w, uint64_t *at, size_t *size)
 {
-  static const IpPort by_relay = {0};
+  Order *order;
 
-  if (order->type == ORDER_DATAGRAM)
-    inbound_message (w, data, order->size, &by_relay);
-  else if (order->type == ORDER_INJECT && !order->peer->forgotten)
-    outbound_inject (w, order->peer, data, order->size);
+  while ((order = ring_next (w->packets_from_net, at, size)) != NULL) {
+    uint8_t *data = (uint8_t *)(order + 1);
+
+    *size = order->size;
+    if (order->type == ORDER_DATAGRAM)
+      return data;
+    if (order->type == ORDER_INJECT && !order->peer->forgotten)
+      outbound_inject (w, order->peer, data, order->size);
+  }
+  return NULL;
 }
 
 bool
@@ -147,19 +154,21 @@ worker_take_orders (Worker *w)
   return any;
 }
 
+/* Messages that came by a relay are treated like a batch from a socket: together. */
 static void
 take_packets (Worker *w)
 {
+  uint64_t start = ring_head (w->packets_from_net), at = start;
+  InboundGroup group = {0};
+  uint8_t *data;
   size_t size;
-  Order *order;
 
-  for (int i = 0; i < PACKETS_MAX; i++) {
-    order = ring_peek (w->packets_from_net, &size);
-    if (order == NULL)
-      break;
-    handle_packet (w, order, (uint8_t *)(order + 1));
-    ring_pop (w->packets_from_net);
-  }
+  for (int i = 0; i < PACKETS_MAX && (data = next_relayed (w, &at, &size)) != NULL; i++)
+    inbound_relayed (w, &group, data, size);
+  if (at == start)
+    return;
+  inbound_end_relayed (w, &group);
+  ring_pop_until (w->packets_from_net, at);
 }
 
 void

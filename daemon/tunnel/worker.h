@@ -180,11 +180,24 @@ void outbound_unblock (Worker *w);
 
 /* inbound.c */
 
+/* Messages of one session, decrypted together. */
+typedef struct
+{
+  WgSession *session;
+  size_t n; /* of worker->items */
+} InboundGroup;
+
+/* Takes one message that came by a relay; 16 writable bytes stand before it, and it stays where it
+ * is until the end. GROUP is zero at first. */
+void inbound_relayed (Worker *w, InboundGroup *group, uint8_t *data, size_t size);
+
+/* Delivers what was taken. */
+void inbound_end_relayed (Worker *w, InboundGroup *group);
+
 /* Receives and handles one batch of one socket. */
 void inbound_receive (Worker *w, UdpSocket *socket);
 
-/* Handles one data message that came by a relay (FROM family 0) or through another worker. 16
- * writable bytes stand before it. */
+/* Handles one data message that came through another worker. 16 writable bytes stand before it. */
 void inbound_message (Worker *w, uint8_t *data, size_t size, const IpPort *from);
 
 /* Writes one packet of ours to the TUN device; 10 writable bytes stand before it. */

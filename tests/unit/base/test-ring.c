@@ -266,11 +266,45 @@ test_epoch_threads (void)
   epoch_domain_free (shared_domain);
 }
 
+static void
+test_several (void)
+{
+  Bell bell;
+  uint32_t in = 0, out = 0;
+  SeededRandom random;
+  size_t size;
+
+  g_assert_true (bell_init (&bell));
+  Ring *ring = ring_new (4096, &bell);
+  seeded_random_init (&random, SEED);
+  while (out < 20000) {
+    while (random_below (&random.base, 8) != 0) {
+      uint32_t *room = ring_reserve (ring, 4 + random_below (&random.base, 300));
+      if (room == NULL)
+        break;
+      *room = in++;
+      ring_commit_quietly (ring, 4);
+    }
+    /* Some of them at once, none of which may move until all are popped. */
+    uint64_t at = ring_head (ring);
+    const uint32_t *records[64];
+    size_t n = 0, most = 1 + random_below (&random.base, 63);
+    while (n < most && (records[n] = ring_next (ring, &at, &size)) != NULL)
+      n++;
+    for (size_t i = 0; i < n; i++)
+      g_assert_cmpuint (*records[i], ==, out++);
+    ring_pop_until (ring, at);
+  }
+  ring_free (ring);
+  bell_clear (&bell);
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/ring/keeps-order-and-content-of-records", test_order);
+  g_test_add_func ("/ring/gives-several-records-at-once", test_several);
   g_test_add_func ("/ring/refuses-what-does-not-fit", test_full);
   g_test_add_func ("/ring/rings-only-for-a-sleeper", test_bell);
   g_test_add_func ("/ring/carries-everything-between-two-threads", test_two_threads);

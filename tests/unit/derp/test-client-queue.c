@@ -91,6 +91,27 @@ test_queue (void)
   rig_free (rig);
 }
 
+/* A burst goes out whole when the relay takes it; when it does not, little is left standing. */
+static void
+test_burst (void)
+{
+  Rig *rig = rig_new (true);
+  DerpFrame frame;
+
+  log_in (rig);
+  for (unsigned i = 0; i < DERP_QUEUE_PACKETS; i++)
+    send_packet (rig, &i, sizeof i);
+  rig->now += DERP_QUEUE_BURST_US - 1;
+  pull (rig);
+  g_assert_cmpuint (count_frames (rig, DERP_SEND_PACKET, &frame), ==, DERP_QUEUE_PACKETS);
+  for (unsigned i = 0; i < DERP_QUEUE_PACKETS; i++)
+    send_packet (rig, &i, sizeof i);
+  rig->now += DERP_QUEUE_BURST_US;
+  pull (rig);
+  g_assert_cmpuint (count_frames (rig, DERP_SEND_PACKET, &frame), ==, DERP_QUEUE_STANDING);
+  rig_free (rig);
+}
+
 static void
 test_large (void)
 {
@@ -107,10 +128,10 @@ test_large (void)
   g_assert_cmpuint (count_frames (rig, DERP_SEND_PACKET, &frame), ==, 2);
   g_assert_cmpuint (frame.size, ==, 42);
   /* bytes are limited, not only packets */
-  for (int i = 0; i < 10; i++)
+  for (int i = 0; i < 30; i++)
     send_packet (rig, packet, 30000);
   pull (rig);
-  g_assert_cmpuint (count_frames (rig, DERP_SEND_PACKET, NULL), ==, 4);
+  g_assert_cmpuint (count_frames (rig, DERP_SEND_PACKET, NULL), ==, DERP_QUEUE_BYTES / 30037);
   rig_free (rig);
 }
 
@@ -159,6 +180,7 @@ main (int argc, char **argv)
   g_test_add_func ("/derp/client/packets-pass-both-ways", test_packets);
   g_test_add_func ("/derp/client/tells-when-home-changes", test_home);
   g_test_add_func ("/derp/client/queue-drops-the-oldest-and-prefers-disco", test_queue);
+  g_test_add_func ("/derp/client/a-burst-passes-but-does-not-stand", test_burst);
   g_test_add_func ("/derp/client/large-packets-go-in-parts", test_large);
   g_test_add_func ("/derp/client/packs-frames-into-records", test_records);
   g_test_add_func ("/derp/client/keeps-the-relay-s-rate-limit", test_rate_limit);
