@@ -212,7 +212,9 @@ page_device (Buffer *out, const Page *page, const PageDevice *device)
     web_append_encoded (out, device->id);
     buffer_append_text (out, "\">Sign in with ");
     web_append_escaped (out, page->provider);
-    buffer_append_text (out, "</a></p><details><summary>Use a password or one-time code</summary>");
+    buffer_append_format (out,
+                          "</a></p><details%s><summary>Use a password or one-time code</summary>",
+                          device->unfolded ? " open" : "");
     append_sign_in_form (out, page, device);
     buffer_append_text (out, "</details>");
   } else {

@@ -30,6 +30,7 @@ typedef struct
   const char *key;                  /* fingerprint of its machine key */
   IpAddr from;
   const char *login;         /* put into the form */
+  bool unfolded;             /* the form is open, beside an identity provider */
   const char *const *people; /* logins whose device it may become; NULL-ended; NULL: no choice */
 } PageDevice;
 

@@ -456,7 +456,8 @@ open_state (Server *server)
     return false;
   server->state = state_new (&(StateConfig){.url = server->options->url,
                                             .derp_map = map,
-                                            .listen = server->options->listen},
+                                            .listen = server->options->listen,
+                                            .oidc = server->options->oidc},
                              random_system ());
   if (map)
     derp_map_unref (map);

@@ -85,6 +85,7 @@ device_show (Visit *v, Pending *pending, int status, const char *error)
       .login = v->user    ? v->user->login
                : login[0] ? login
                           : first_login (v->state),
+      .unfolded = login[0] != '\0',
       .people = people,
   };
   page_device (&v->response.body, &page, &device);

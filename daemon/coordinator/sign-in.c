@@ -17,11 +17,12 @@
   "m7psb0+N8HhJF7OYRAj3cVG18WVxco76hvDSo55t3BI"
 
 SignIn *
-sign_in_new (Random *random)
+sign_in_new (const State *state, Random *random)
 {
   SignIn *sign_in = mem_new (sizeof *sign_in);
 
   sign_in->accounts = accounts_new (random);
+  sign_in->oidc = sign_in_oidc_new (state, random);
   return sign_in;
 }
 
@@ -48,6 +49,7 @@ sign_in_free (SignIn *sign_in)
   for (size_t i = 0; i < sign_in->n_waits; i++)
     wait_clear (&sign_in->waits[i]);
   accounts_free (sign_in->accounts);
+  oidc_free (sign_in->oidc);
   free (sign_in);
 }
 
@@ -91,6 +93,7 @@ visit_page (Visit *v, const char *form, const char *error)
       .form_token = v->form_token,
       .out_token = v->out_token,
       .error = error,
+      .provider = sign_in_provider (v->state, v->provider),
   };
 }
 
@@ -214,6 +217,8 @@ state_worked (State *state, const StateEvent *event)
   const WorkResult *result = event->worked;
   size_t i = 0;
 
+  if (sign_in_oidc_worked (state, result))
+    return;
   while (i < sign_in->n_waits && sign_in->waits[i].job != result->id)
     i++;
   if (i == sign_in->n_waits)
@@ -292,6 +297,8 @@ get (Visit *v)
     device_get (v, v->path + sizeof device - 1);
   else if (web_path_is (v->path, "/password"))
     password_get (v);
+  else if (strncmp (v->path, "/oidc/", 6) == 0)
+    oidc_get (v);
   else if (web_path_is (v->path, "/"))
     home (v);
   else

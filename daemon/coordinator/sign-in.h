@@ -31,9 +31,22 @@ typedef struct
   char *login;        /* as it was typed */
 } Wait;
 
+#define GUESTS_MAX 64
+
+/* A browser whose request waits for the identity provider. */
+typedef struct
+{
+  uint64_t request;
+  char cookie[ACCOUNTS_TOKEN_MAX];
+  bool new_cookie;
+} Guest;
+
 struct SignIn
 {
   Accounts *accounts;
+  Oidc *oidc; /* NULL: there is no identity provider */
+  Guest guests[GUESTS_MAX];
+  size_t n_guests;
   Wait waits[WORK_JOBS_MAX];
   size_t n_waits;
   uint64_t last_job;
@@ -52,6 +65,7 @@ typedef struct
   WebForm form;
   WebResponse response;
   char form_token[ACCOUNTS_TOKEN_MAX], out_token[ACCOUNTS_TOKEN_MAX];
+  char provider[256];
 } Visit;
 
 /* What pages are given, with the token of a form whose action is FORM. */
@@ -80,6 +94,14 @@ void password_get (Visit *v);
 void password_post (Visit *v);
 void password_checked (Visit *v, Wait *wait, bool right);
 void password_hashed (Visit *v, const Wait *wait, const char *hash);
+
+/* The identity provider (sign-in-oidc.c). */
+Oidc *sign_in_oidc_new (const State *state, Random *random);
+/* Its host, for people to read; NULL when there is none. */
+const char *sign_in_provider (const State *state, char out[256]);
+void oidc_get (Visit *v);
+/* False: the result is not its. */
+bool sign_in_oidc_worked (State *state, const WorkResult *result);
 
 /* Who sent the form with its fields "login" and "secret": by a code at once (true, *USER), else a
  * job is begun with the wait KIND (true, *WAIT). False: it was answered already. */

@@ -128,7 +128,7 @@ bool state_node_expired (const State *state, const CoNode *node);
 
 /* ---- sign-in (sign-in.c) ---- */
 
-SignIn *sign_in_new (Random *random);
+SignIn *sign_in_new (const State *state, Random *random);
 void sign_in_free (SignIn *sign_in);
 void state_web (State *state, const StateEvent *event);
 void state_worked (State *state, const StateEvent *event);

@@ -18,7 +18,7 @@ state_new (const StateConfig *config, Random *random)
   state->flush_us = TIME_NEVER;
   state->settings = 1;
   state->oidc = config->oidc;
-  state->sign_in = sign_in_new (random);
+  state->sign_in = sign_in_new (state, random);
   model_init (&state->model);
   policy_issues_init (&issues);
   state->policy = policy_parse ("{}", 2, &issues);

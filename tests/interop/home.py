@@ -31,6 +31,7 @@ class Home:
         self.url = f"http://{self.host.ip4}:8080"
         self.control = self  # nodes ask their tailnet's control for its url
         self.process = None
+        self.options = []  # more options of serve
 
     def __enter__(self):
         self.start()
@@ -49,7 +50,7 @@ class Home:
     def start(self):
         command = [find_program("warren-coordinator"), "serve", "-v", "--data-dir", self.data_dir, "--url", self.url,
                    "--listen", f"{self.host.ip4}:8080", "--relay-url", f"https://{self.host.ip4}:8443",
-                   "--relay-listen", f"{self.host.ip4}:8443", "--stun-port", "3478"]
+                   "--relay-listen", f"{self.host.ip4}:8443", "--stun-port", "3478", *self.options]
         with open(os.path.join(self.dir, "coordinator.log"), "a") as log:
             self.process = self.host.popen(command, stdout=log, stderr=subprocess.STDOUT)
         wait_for(lambda: self.answers() or self.process.poll() is not None, 10, "the coordinator answers")
