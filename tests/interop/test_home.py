@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Nodes on our own coordinator and relay: joining, seeing each other, policy, management, restarts."""
+"""Nodes on our own coordinator and relay: joining, seeing each other, policy, management."""
 
 import os
 import traceback
@@ -83,23 +83,6 @@ def management(tap, home, a, b):
         fifth.stop()
 
 
-def restarts(tap, home, a, b):
-    with tap.test("no packet is lost while the coordinator is restarted"):
-        flood = a.host.popen(["ping", "-q", "-n", "-c", "40", "-i", "0.1", "-W", "2", b.ip4],
-                             stdout=-1, text=True)
-        home.stop()
-        home.start()
-        out, _ = flood.communicate(timeout=30)
-        assert " 0% packet loss" in out, out
-    with tap.test("both are back, with their addresses, after the coordinator was killed"):
-        before = (a.ip4, b.ip4)
-        home.stop(kill=True)
-        home.start()
-        wait_for(lambda: all((home.node(n.name) or {}).get("online") for n in (a, b)), 60, "both are online again")
-        assert (a.ip4, b.ip4) == before
-        a.icmp(b.ip4)
-
-
 def main():
     chosen = chosen_pairs(("official/official", "warren/official", "warren/warren"))
     tap = Tap("our own coordinator and relay", 200 * len(chosen))
@@ -114,7 +97,6 @@ def main():
                 relay(tap, lab, home, a, b)
                 policy(tap, home, a, b)
                 management(tap, home, a, b)
-                restarts(tap, home, a, b)
             except Exception as error:  # the scenario could not go on
                 tap.note(traceback.format_exc())
                 with tap.test(f"{'/'.join(kinds)}: the scenario runs to its end"):

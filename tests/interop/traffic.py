@@ -159,6 +159,72 @@ class Stream:
         return worst
 
 
+class Datagrams:
+    """Numbered datagrams both ways between two nodes at a steady rate; what does not arrive is counted.
+
+        traffic = Datagrams(a, b); …; traffic.finish(); traffic.lost(); traffic.gap()
+    """
+
+    def __init__(self, a, b, rate=100, family=4):
+        self.pause = 1 / rate
+        self.sockets = []
+        for node in (a, b):
+            s = node.host.socket(FAMILY[family], socket.SOCK_DGRAM)
+            s.bind((node.address(family), 0))
+            s.settimeout(0.2)
+            self.sockets.append(s)
+        self.sent, self.arrivals = [0, 0], [{}, {}]  # per end: number -> when it arrived
+        self.errors = []
+        self.running, self.reading = True, True
+        self.begin = time.monotonic()
+        self.threads = [threading.Thread(target=work, args=(end,))
+                        for end in (0, 1) for work in (self._send, self._receive)]
+        for thread in self.threads:
+            thread.start()
+
+    def now(self):
+        return time.monotonic() - self.begin
+
+    def _send(self, end):
+        to = self.sockets[1 - end].getsockname()
+        while self.running:
+            try:
+                self.sockets[end].sendto(struct.pack("!Q", self.sent[end]), to)
+            except OSError as error:  # not sent is not arrived
+                self.errors.append((end, self.sent[end], str(error)))
+            self.sent[end] += 1
+            time.sleep(max(0, self.begin + self.sent[end] * self.pause - time.monotonic()))
+
+    def _receive(self, end):
+        while self.reading:
+            try:
+                data, _ = self.sockets[end].recvfrom(64)
+            except OSError:
+                continue
+            self.arrivals[end].setdefault(struct.unpack("!Q", data)[0], self.now())
+
+    def finish(self):
+        """Ends the sending and waits for what is under way."""
+        self.running = False
+        time.sleep(1)
+        self.reading = False
+        for thread in self.threads:
+            thread.join()
+        for s in self.sockets:
+            s.close()
+
+    def lost(self):
+        """What did not arrive: (which end missed it, seconds since the start when it was sent)."""
+        return [(end, round(number * self.pause, 2)) for end in (0, 1) for number in range(self.sent[1 - end])
+                if number not in self.arrivals[end]]
+
+    def gap(self, since=0.0):
+        """The longest time without an arrival at either end, of silences that end after `since`."""
+        times = [sorted(arrivals.values()) for arrivals in self.arrivals]
+        return max((after - before for each in times for before, after in zip([0.0] + each, each + [self.now() - 1])
+                    if after >= since), default=self.now())
+
+
 def seen_address(client, server, family=4, timeout=5):
     """Which source address a server of the internet sees of the client; OSError when nothing gets there."""
     near, far = connect(client, server, family, timeout, address=server.ip6 if family == 6 else server.ip4)
