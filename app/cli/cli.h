@@ -29,6 +29,7 @@ typedef struct
   const FlagSpec *flags;
   guint max_arguments;
   WarrenExitCode (*run) (Cli *cli, const Flags *flags);
+  WarrenExitCode (*run_words) (Cli *cli, char **args); /* instead of run: takes its flags itself */
 } Command;
 
 extern const Command cli_down_command;
@@ -38,6 +39,7 @@ extern const Command cli_ip_command;
 extern const Command cli_login_command;
 extern const Command cli_logout_command;
 extern const Command cli_netcheck_command;
+extern const Command cli_network_command;
 extern const Command cli_ping_command;
 extern const Command cli_set_command;
 extern const Command cli_status_command;

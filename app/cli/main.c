@@ -7,10 +7,10 @@
 #include <string.h>
 
 static const Command *const commands[] = {
-    &cli_up_command,      &cli_down_command, &cli_login_command,    &cli_logout_command,
-    &cli_status_command,  &cli_ip_command,   &cli_ping_command,     &cli_exit_node_command,
-    &cli_set_command,     &cli_get_command,  &cli_netcheck_command, &cli_whois_command,
-    &cli_version_command,
+    &cli_up_command,     &cli_down_command,    &cli_login_command,    &cli_logout_command,
+    &cli_status_command, &cli_ip_command,      &cli_ping_command,     &cli_exit_node_command,
+    &cli_set_command,    &cli_get_command,     &cli_netcheck_command, &cli_network_command,
+    &cli_whois_command,  &cli_version_command,
 };
 
 /* Understood before and after the name of a command. */
@@ -114,9 +114,12 @@ static WarrenExitCode
 run_command (Cli *cli, const Command *command, char **args)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (Flags) flags = flags_parse (command->flags, args, &error);
+  g_autoptr (Flags) flags
+      = command->run_words == NULL ? flags_parse (command->flags, args, &error) : NULL;
   guint n = 0;
 
+  if (command->run_words != NULL)
+    return command->run_words (cli, args);
   if (flags != NULL)
     flags_get_arguments (flags, &n);
   if (flags != NULL && n <= command->max_arguments)

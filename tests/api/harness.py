@@ -148,7 +148,7 @@ class Stage:
         """Of everything that the daemon keeps."""
         digest = hashlib.sha256()
         for folder, folders, files in sorted(os.walk(self.state_dir)):
-            folders.sort()
+            folders[:] = sorted(name for name in folders if name != "network")  # that is the coordinator's
             for name in sorted(files):
                 path = os.path.join(folder, name)
                 digest.update(path.encode())

@@ -4,12 +4,16 @@ import ast
 import json
 import os
 import signal
+import stat
+import subprocess
 import time
 
 import harness
 from harness import MANAGER, NETWORK, Stage, Tap, create_network, error_name, wait_for
 
 harness.isolate()
+
+WARREN = os.path.join(harness.BUILD, "app", "cli", "warren")
 
 
 def child_of(stage):
@@ -138,6 +142,61 @@ def living(tap, stage, root):
         assert "Sanitizer" not in log and "CRITICAL" not in log, log[-3000:]
 
 
+def by_hand(tap, stage, root):
+    """The same by the program for terminals."""
+    environment = dict(os.environ, PATH=os.path.dirname(harness.COORDINATOR) + ":" + os.environ["PATH"])
+
+    def warren(*words, code=0, given=None):
+        done = subprocess.run([WARREN, f"--bus={stage.address}", *words], capture_output=True, text=True, timeout=60,
+                              input=given, env=environment)
+        assert done.returncode == code, (words, done)
+        return done
+
+    with tap.test("without a network the program says how to make one"):
+        assert "warren network create" in warren("network", "nodes", code=1).stderr
+        assert json.loads(warren("network", "status", "--json").stdout) == {"exists": False}
+        assert "unknown flag" in warren("network", "create", "--nonsense=1", code=2).stderr
+    tun = os.path.join(stage.folder, "tun")
+    os.mknod(tun, 0o666 | stat.S_IFCHR, os.makedev(10, 200))
+    os.chmod(tun, 0o666)
+    for command in (f"mount --bind {tun} /dev/net/tun", "ip link add wrapi1 type veth peer name wrapi2",
+                    "ip link set wrapi1 up", "ip link set wrapi2 up", "ip addr add 10.99.9.1/24 dev wrapi1",
+                    "ip route add default via 10.99.9.2"):
+        subprocess.run(command.split(), check=True)
+    with tap.test("one command makes a network, joins this computer and says how others do"):
+        done = warren("network", "create", "--name=burrow", "--url=http://10.99.9.1:8080", "--listen=10.99.9.1:8080",
+                      "--relay-url=https://10.99.9.1:8443", "--relay-listen=10.99.9.1:8443")
+        assert "This computer has joined it." in done.stdout, done
+        assert "warren://join?server=http%3A%2F%2F10.99.9.1%3A8080&key=wkey-auth-" in done.stdout, done
+        nodes = json.loads(warren("network", "nodes", "--json").stdout)
+        assert len(nodes) == 1 and nodes[0]["online"] and nodes[0]["approved"], nodes
+    with tap.test("its words are the coordinator's, with their exit codes"):
+        assert "burrow" in warren("network", "status", "--json").stdout
+        warren("network", "nonsense", code=2)
+        warren("network", "rename", "nobody", "x", code=1)
+        warren("network", "policy", "set", "-", given='{"acls": 5}', code=1)
+        warren("network", "policy", "set", "-", given="{/* mine */}")
+        assert "mine" in warren("network", "policy", "get").stdout
+        invite = json.loads(warren("network", "invite", "--reusable", "--json").stdout)
+        assert invite["url"] == "http://10.99.9.1:8080" and invite["key"] in invite["link"], invite
+    with tap.test("it stops, starts and is deleted only when that is meant"):
+        warren("network", "stop")
+        warren("network", "nodes", code=1)
+        warren("network", "start")
+        warren("network", "delete", code=2)
+        warren("network", "delete", "--yes")
+        assert root.value(MANAGER, "Manager", "Network") in ("'/'", "objectpath '/'")
+    with tap.test("a server without a desktop is managed by its data directory"):
+        place = f"--data-dir={stage.folder}/server"
+        warren("network", place, "create", "--url=http://127.0.0.1:8081", "--listen=127.0.0.1:8081")
+        warren("network", place, "start")
+        wait_for(lambda: subprocess.run([WARREN, "network", place, "status"], capture_output=True,
+                                        env=environment).returncode == 0, 5, "the server")
+        assert "wkey-auth-" in warren("network", place, "keys", "create").stdout
+        warren("network", place, "stop")
+        warren("network", place, "status", code=1)
+
+
 def main():
     tap = Tap("the private network on the bus", timeout=120)
     with Stage() as stage:
@@ -147,6 +206,10 @@ def main():
         creating(tap, stage, root)
         managing(tap, root)
         living(tap, stage, root)
+        if os.path.exists(WARREN):
+            stage.start_daemon()
+            assert "value" in root.call(NETWORK, "Network", "Delete")
+            by_hand(tap, stage, root)
     tap.finish()
 
 
