@@ -12,15 +12,18 @@ remove_peer (Path *path, PeerRecord *record)
 void
 path_set_disco_key (Path *path, PeerRecord *record, const DiscoPublic *key, bool restarted)
 {
-  bool had = !key_zero (&record->disco_key);
+  bool had = !key_zero (&record->disco_key) || record->lost_disco;
 
   if (key_same (&record->disco_key, key))
     return;
   peer_table_set_disco (&path->peers, record, key);
+  record->lost_disco = key_zero (key);
   if (key_zero (key)) {
     if (record->path && !record->wireguard_only)
       peer_path_free (path, record->path);
   } else if (had && restarted) {
+    /* Also when it had none in between: if the server forgot ours as well, the peer has let our
+     * session go. */
     actions_add (&path->actions, PATH_ACTION_PEER_RESTARTED)->peer_restarted = record->key;
   }
 }

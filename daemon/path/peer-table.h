@@ -24,6 +24,7 @@ struct PeerRecord
   IpPort *endpoints;     /* from the netmap */
   uint16_t n_endpoints;
   uint16_t home_region;
+  bool lost_disco; /* the server forgot the key that it had */
   bool wireguard_only;
   bool expired;
   uint32_t mark;  /* of the last whole set that listed it */

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "host/socket-mark.h"
 #include "session/local-dns.h"
+#include "wireguard/timestamp.h"
 
 #include <glib-unix.h>
 #include <sodium.h>
@@ -131,6 +132,35 @@ tunnel_ready (int fd, GIOCondition condition, void *user_data)
 
 /* --- Opening and closing --------------------------------------------------------------------- */
 
+/* The newest initiation that any earlier run may have sent, under whatever key. */
+static void
+newest_timestamp (Engine *e, uint8_t out[PROFILE_HANDSHAKE_TIME_SIZE])
+{
+  memset (out, 0, PROFILE_HANDSHAKE_TIME_SIZE);
+  for (guint i = 0; i < e->sessions->len; i++) {
+    const Profile *p = session_profile (g_ptr_array_index (e->sessions, i));
+    if (memcmp (p->handshake_time, out, PROFILE_HANDSHAKE_TIME_SIZE) > 0)
+      memcpy (out, p->handshake_time, PROFILE_HANDSHAKE_TIME_SIZE);
+  }
+}
+
+/* A run that begins where the last one's reservation ends must have one of its own on disk before
+ * its first initiation: killed at once, it would be followed by one that repeats its timestamps,
+ * which peers drop without a word. The first run of all begins at the date. */
+static void
+reserve_timestamps (Engine *e, Session *s, const uint8_t floor[PROFILE_HANDSHAKE_TIME_SIZE])
+{
+  static const uint8_t none[PROFILE_HANDSHAKE_TIME_SIZE];
+  uint8_t reserved[PROFILE_HANDSHAKE_TIME_SIZE];
+  g_autoptr (GError) error = NULL;
+  if (memcmp (floor, none, sizeof none) == 0)
+    return;
+  wg_timestamp_reserve (floor, wall_time_now (), reserved);
+  session_set_handshake_time (s, reserved);
+  if (!store_save_profile (e->store, session_profile (s), &error))
+    log_warning (LOG_DOMAIN, "%s", error->message);
+}
+
 static bool
 open_tunnel (Engine *e, Session *s, GError **error)
 {
@@ -150,7 +180,8 @@ open_tunnel (Engine *e, Session *s, GError **error)
                            .client_name = WARREN_CLIENT_NAME};
   for (unsigned i = 0; i < e->tun.n_fds; i++)
     options.tun_fds[i] = e->tun.fds[i];
-  memcpy (options.last_timestamp, profile->handshake_time, sizeof options.last_timestamp);
+  newest_timestamp (e, options.last_timestamp);
+  reserve_timestamps (e, s, options.last_timestamp);
   e->tunnel = tunnel_new (&options);
   sodium_memzero (&options, sizeof options);
   if (!e->tunnel) {

@@ -23,6 +23,12 @@ session_identity (const Session *s, ControlIdentity *out)
 }
 
 void
+session_set_handshake_time (Session *s, const uint8_t time[PROFILE_HANDSHAKE_TIME_SIZE])
+{
+  memcpy (s->profile->handshake_time, time, sizeof s->profile->handshake_time);
+}
+
+void
 session_start_control (Session *s, Netmap *cached)
 {
   Profile *p = s->profile;

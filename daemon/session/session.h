@@ -135,6 +135,9 @@ void session_free (Session *session);
 
 const Profile *session_profile (const Session *session);
 
+/* What of WireGuard's timestamps is reserved on disk from now on; the caller saves the profile. */
+void session_set_handshake_time (Session *session, const uint8_t time[PROFILE_HANDSHAKE_TIME_SIZE]);
+
 /* What a control session starts with; wipe it with control_identity_clear. */
 void session_identity (const Session *session, ControlIdentity *out);
 bool session_is_active (const Session *session);

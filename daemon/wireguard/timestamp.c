@@ -55,6 +55,16 @@ wg_timestamp_read (const uint8_t bytes[WG_TIMESTAMP_SIZE])
 }
 
 void
+wg_timestamp_reserve (const uint8_t floor[WG_TIMESTAMP_SIZE], WallTime now,
+                      uint8_t out[WG_TIMESTAMP_SIZE])
+{
+  WallTime last = wg_timestamp_read (floor);
+
+  wg_timestamp_write (
+      wall_time_add_us (wall_time_is_unset (last) ? now : later (now, last), RESERVE_US), out);
+}
+
+void
 wg_timestamps_init (WgTimestamps *timestamps, WallTime wall_time, int64_t now_us,
                     const uint8_t floor[WG_TIMESTAMP_SIZE])
 {

@@ -24,6 +24,11 @@ typedef struct
 void wg_timestamp_write (WallTime time, uint8_t out[WG_TIMESTAMP_SIZE]);
 WallTime wg_timestamp_read (const uint8_t bytes[WG_TIMESTAMP_SIZE]);
 
+/* What to store before a run that starts above FLOOR sends anything: an hour that is its own, which
+ * no later run begins in. */
+void wg_timestamp_reserve (const uint8_t floor[WG_TIMESTAMP_SIZE], WallTime now,
+                           uint8_t out[WG_TIMESTAMP_SIZE]);
+
 /* Starts at the date WALL_TIME of NOW_US, above FLOOR (zeros: none). */
 void wg_timestamps_init (WgTimestamps *timestamps, WallTime wall_time, int64_t now_us,
                          const uint8_t floor[WG_TIMESTAMP_SIZE]);

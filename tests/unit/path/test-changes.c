@@ -31,6 +31,23 @@ new_disco_key (Fixture *f)
 }
 
 static void
+test_disco_key_forgotten (void)
+{
+  Fixture f = fixture_new (PEER_AT);
+  DiscoPublic key = f.peer->disco;
+
+  fixture_go_direct (&f);
+  f.peer->disco = (DiscoPublic){0};
+  rig_clear (f.rig);
+  rig_tell_peer (f.rig, f.peer);
+  g_assert_cmpuint (rig_count (f.rig, PATH_ACTION_PEER_RESTARTED), ==, 0);
+  f.peer->disco = key;
+  rig_tell_peer (f.rig, f.peer);
+  g_assert_cmpuint (rig_count (f.rig, PATH_ACTION_PEER_RESTARTED), ==, 1);
+  rig_free (f.rig);
+}
+
+static void
 test_disco_key_change (void)
 {
   Fixture f = fixture_new (PEER_AT);
@@ -274,6 +291,7 @@ main (int argc, char **argv)
 #define ADD(name, test) g_test_add_func ("/path/changes/" name, test)
   ADD ("netmap-delta-keeps-a-working-path", test_netmap_delta_keeps_path);
   ADD ("disco-key-change-is-followed", test_disco_key_change);
+  ADD ("disco-key-that-was-gone-means-a-new-session", test_disco_key_forgotten);
   ADD ("own-disco-key-rotates", test_own_disco_key_rotates);
   ADD ("send-errors-rebind-at-most-once-in-5-s", test_rebind);
   ADD ("unreachable-host-clears-the-path", test_unreachable);

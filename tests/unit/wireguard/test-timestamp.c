@@ -67,6 +67,29 @@ test_across_restarts (void)
   }
 }
 
+/* One kill after the other, each before anything more than the reservation was stored. */
+static void
+test_killed_at_once (void)
+{
+  uint8_t disk[WG_TIMESTAMP_SIZE], last[WG_TIMESTAMP_SIZE] = {0}, ignored[WG_TIMESTAMP_SIZE];
+  WgTimestamps t;
+
+  wg_timestamp_reserve (none, start, disk);
+  for (int run = 0; run < 20; run++) {
+    uint8_t floor[WG_TIMESTAMP_SIZE], sent[WG_TIMESTAMP_SIZE];
+    WallTime now = {start.seconds + run, 0};
+
+    memcpy (floor, disk, sizeof floor);
+    wg_timestamp_reserve (floor, now, disk);
+    wg_timestamps_init (&t, now, 0, floor);
+    for (int i = 0; i < 3; i++) {
+      wg_timestamps_next (&t, i, sent, ignored);
+      g_assert_cmpint (memcmp (sent, last, sizeof sent), >, 0);
+      memcpy (last, sent, sizeof last);
+    }
+  }
+}
+
 static void
 test_stores_rarely (void)
 {
@@ -88,6 +111,8 @@ main (int argc, char **argv)
   g_test_add_func ("/wireguard/timestamp/matches-the-vector", test_format);
   g_test_add_func ("/wireguard/timestamp/increases-whatever-the-clock-does", test_increases);
   g_test_add_func ("/wireguard/timestamp/increases-across-restarts", test_across_restarts);
+  g_test_add_func ("/wireguard/timestamp/a-run-that-is-killed-at-once-is-not-repeated",
+                   test_killed_at_once);
   g_test_add_func ("/wireguard/timestamp/is-stored-about-once-in-half-an-hour", test_stores_rarely);
   return g_test_run ();
 }
