@@ -20,3 +20,7 @@ char *mem_strndup (const char *text, size_t length);
 /* Room for one more element of SIZE bytes behind COUNT in ARRAY; *ROOM is the capacity in elements
  * and starts at 0. Returns the array, which may have moved. */
 void *mem_grow (void *array, size_t count, size_t *room, size_t size);
+
+/* Gives back what was needed in passing, when quiet comes: free memory, and the pages of programs
+ * and libraries that starting took. What is needed again comes back from the files by itself. */
+void memory_rest (void);

@@ -26,6 +26,7 @@ struct Engine
   guint leave_source;
   GPtrArray *farewells; /* Farewell: of profiles that are gone from the list already */
   guint twin_source;
+  guint rest_source;
   EngineListener listener;
   void *listener_data;
   bool pumping;

@@ -1,6 +1,7 @@
 #include "session/engine-private.h"
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "host/socket-mark.h"
 #include "netmap/map-message.h"
 #include "session/bootstrap-relays.h"
@@ -9,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOG_DOMAIN "session"
+#define LOG_DOMAIN    "session"
+#define REST_AFTER_MS 3000 /* since the last change of state */
 
 static void pump (Engine *e);
 
@@ -173,6 +175,15 @@ drain_all (Engine *e)
   return worked;
 }
 
+static gboolean
+rest (void *user_data)
+{
+  Engine *e = user_data;
+  e->rest_source = 0;
+  memory_rest ();
+  return G_SOURCE_REMOVE;
+}
+
 static void
 pump (Engine *e)
 {
@@ -186,6 +197,10 @@ pump (Engine *e)
   for (guint i = 0; i < e->sessions->len; i++) {
     Session *s = g_ptr_array_index (e->sessions, i);
     unsigned changes = session_take_changes (s);
+    if ((changes & SESSION_CHANGED_STATE) != 0) {
+      g_clear_handle_id (&e->rest_source, g_source_remove);
+      e->rest_source = g_timeout_add (REST_AFTER_MS, rest, e);
+    }
     if (changes && e->listener.session_changed)
       e->listener.session_changed (s, changes, e->listener_data);
   }
@@ -545,6 +560,7 @@ engine_free (Engine *e)
   g_ptr_array_unref (e->sessions);
   g_clear_handle_id (&e->leave_source, g_source_remove);
   g_clear_handle_id (&e->twin_source, g_source_remove);
+  g_clear_handle_id (&e->rest_source, g_source_remove);
   g_ptr_array_unref (e->farewells);
   g_hash_table_unref (e->requests);
   boot_timer_free (e->timer);
