@@ -2,12 +2,14 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "coordinator/backup.h"
 #include "coordinator/command.h"
 #include "coordinator/policy-preview.h"
 #include "coordinator/server-files.h"
 #include "coordinator/setup.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -325,6 +327,59 @@ create (const ServerOptions *options, const Line *line)
   return code;
 }
 
+/* FILE is made anew, and readable by nobody else. */
+static int
+back_up (const ServerOptions *options, const char *path)
+{
+  static const char *const words[] = {"backup"};
+  char *error = NULL;
+  int out = open (path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), code = 1;
+
+  if (out < 0) {
+    perror (path);
+    return 1;
+  }
+  int fd = server_connect (options);
+  if (fd >= 0) {
+    close (fd);
+    code = server_command (options, words, 1, NULL, out);
+  } else if (backup_write (options->data_dir, out, &error)) {
+    code = 0;
+  } else {
+    fprintf (stderr, "warren-coordinator: %s\n", error);
+  }
+  if (code == 0 && fsync (out) != 0) {
+    perror (path);
+    code = 1;
+  }
+  close (out);
+  if (code != 0)
+    unlink (path);
+  free (error);
+  return code;
+}
+
+static int
+restore (const ServerOptions *options, const char *path)
+{
+  char *aside = NULL, *error = NULL;
+  int fd = server_connect (options);
+
+  if (fd >= 0) {
+    close (fd);
+    fprintf (stderr, "warren-coordinator: the server runs; stop it first\n");
+    return 1;
+  }
+  bool ok = backup_restore (options->data_dir, path, &aside, &error);
+  if (!ok)
+    fprintf (stderr, "warren-coordinator: %s: %s\n", path, error ? error : "out of memory");
+  else if (aside)
+    printf ("What was there before is in %s\n", aside);
+  free (aside);
+  free (error);
+  return ok ? 0 : 1;
+}
+
 static int
 command (const Line *line)
 {
@@ -344,6 +399,10 @@ command (const Line *line)
     input = read_input (input_file (line, row, used));
   if (row && strcmp (row->name, "create") == 0)
     code = create (&config.options, line);
+  else if (row && strcmp (row->name, "backup") == 0)
+    code = line->n_words == 2 ? back_up (&config.options, line->words[1]) : usage ("backup FILE");
+  else if (row && strcmp (row->name, "restore") == 0)
+    code = line->n_words == 2 ? restore (&config.options, line->words[1]) : usage ("restore FILE");
   else if (!row || !row->reads || input)
     code = server_command (&config.options, line->words, line->n_words, input, STDOUT_FILENO);
   free (input);

@@ -1,5 +1,6 @@
 /* Commands about the server itself: they do not concern the network's state. */
 
+#include "coordinator/backup.h"
 #include "coordinator/server-private.h"
 
 #include <string.h>
@@ -39,6 +40,9 @@ server_intercept (Server *server, Client *client, CommandRequest *request)
   } else if (strcmp (verb, "delete") == 0) {
     answer (client, 0, has_word (request, "--json") ? "{\"ok\":true}\n" : "Deleted.\n");
     server->stopping = server->deleted = true;
+  } else if (strcmp (verb, "backup") == 0) {
+    backup_serve (server->options->data_dir, dup (client->watch.fd));
+    client->closing = true; /* the copy of the descriptor lives on */
   } else {
     return false;
   }

@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import signal
+import sqlite3
 import stat
 import subprocess
 import time
@@ -179,6 +180,13 @@ def by_hand(tap, stage, root):
         assert "mine" in warren("network", "policy", "get").stdout
         invite = json.loads(warren("network", "invite", "--reusable", "--json").stdout)
         assert invite["url"] == "http://10.99.9.1:8080" and invite["key"] in invite["link"], invite
+    with tap.test("a copy of the network comes through the bus into the user's own file"):
+        path = os.path.join(stage.folder, "copy")
+        warren("network", "backup", path)
+        assert os.stat(path).st_mode & 0o777 == 0o600
+        kinds = [kind for (kind,) in sqlite3.connect(path).execute("SELECT DISTINCT kind FROM record ORDER BY kind")]
+        assert kinds == ["file", "key", "node", "setting", "user"], kinds
+        warren("network", "backup", path, code=1)
     with tap.test("it stops, starts and is deleted only when that is meant"):
         warren("network", "stop")
         warren("network", "nodes", code=1)
