@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STREAMS_PER_NODE 3
+
 void
 stream_free (Stream *stream)
 {
@@ -156,13 +158,34 @@ state_stream_gone (State *state, uint64_t request)
   return false;
 }
 
+/* Streams of one node run beside each other (§17.7): a reconnect may come before the end of the one
+ * before is known, and a computer may have been copied with its state. Ending the other one would
+ * have two such computers drive each other out for ever. */
+static void
+end_oldest_stream_of (State *state, const CoNode *node)
+{
+  Stream *oldest = NULL;
+
+  for (size_t i = 0; i < state->n_streams; i++) {
+    Stream *stream = state->streams[i];
+    if (stream->node == node->id && (!oldest || stream->request < oldest->request))
+      oldest = stream;
+  }
+  if (!oldest)
+    return;
+  uint64_t request = oldest->request;
+  state_push (state, STATE_ACTION_END, request);
+  state_stream_gone (state, request);
+}
+
 static void
 open_stream (State *state, const StateEvent *event, CoNode *node)
 {
   const MapRequest *body = event->map.body;
   Stream *stream = mem_new (sizeof *stream);
 
-  state_end_streams_of (state, node->id);
+  if (node->streams >= STREAMS_PER_NODE)
+    end_oldest_stream_of (state, node);
   stream->request = event->request;
   stream->node = node->id;
   stream->compressed = body->compress && strcmp (body->compress, "zstd") == 0;
