@@ -13,6 +13,8 @@
   (SELECT_BIT (SELECT_USER) | SELECT_BIT (SELECT_GROUP) | SELECT_BIT (SELECT_TAG)                  \
    | SELECT_BIT (SELECT_PREFIX) | SELECT_BIT (SELECT_HOST))
 
+#define SSH_TEST_TARGETS (TEST_HOSTS | SELECT_BIT (SELECT_MEMBER) | SELECT_BIT (SELECT_TAGGED))
+
 static bool
 read_selector (PolicyParser *p, unsigned allowed, const char *place, Selector *out)
 {
@@ -44,7 +46,7 @@ parse_target (PolicyParser *p, const char *text, size_t at, TestTarget *out)
   char *host, *ports;
   IpItem item = {0};
 
-  *out = (TestTarget){.text = text};
+  *out = (TestTarget){.written = parser_text (p, text, at)};
   if (!parser_split_target (p, text, &host, &ports)) {
     parser_error (p, at, "add a port to \"%s\", for example \"%s:443\"", text, text);
     return false;
@@ -56,7 +58,8 @@ parse_target (PolicyParser *p, const char *text, size_t at, TestTarget *out)
     parser_error (p, at, "a test names one port, not \"%s\"", ports);
     return false;
   }
-  if (out->host.type == SELECT_PREFIX && !ip_prefix_is_single (&out->host.prefix)) {
+  bool is_host = out->host.type == SELECT_PREFIX || out->host.type == SELECT_HOST;
+  if (is_host && (strchr (host, '/') || !ip_prefix_is_single (&out->host.prefix))) {
     parser_error (p, at, "a test names one host, not \"%s\"", host);
     return false;
   }
@@ -64,33 +67,42 @@ parse_target (PolicyParser *p, const char *text, size_t at, TestTarget *out)
   return true;
 }
 
-static void
-read_targets (PolicyParser *p, TestTarget **list, size_t *n)
+typedef struct
 {
-  size_t n_texts, at = parser_here (p);
-  const char **texts = parser_strings (p, &n_texts);
+  TestTarget *list;
+  size_t n;
+} TargetList;
 
-  for (size_t i = 0; i < n_texts; i++) {
-    TestTarget target;
-    if (parse_target (p, texts[i], at, &target))
-      arena_append (p->arena, *list, *n, target);
-  }
+static void
+read_target (PolicyParser *p, const char *text, size_t at, void *context)
+{
+  TargetList *targets = context;
+  TestTarget target;
+
+  if (parse_target (p, text, at, &target))
+    arena_append (p->arena, targets->list, targets->n, target);
 }
 
 static void
 read_accept (PolicyParser *p, void *target)
 {
   PolicyTest *test = target;
+  TargetList targets = {0};
 
-  read_targets (p, &test->accept, &test->n_accept);
+  parser_each_string (p, read_target, &targets);
+  test->accept = targets.list;
+  test->n_accept = targets.n;
 }
 
 static void
 read_deny (PolicyParser *p, void *target)
 {
   PolicyTest *test = target;
+  TargetList targets = {0};
 
-  read_targets (p, &test->deny, &test->n_deny);
+  parser_each_string (p, read_target, &targets);
+  test->deny = targets.list;
+  test->n_deny = targets.n;
 }
 
 void
@@ -106,7 +118,7 @@ policy_read_tests (PolicyParser *p, void *unused)
   json_reader_enter_array (&p->reader);
   for (size_t i = 0; json_reader_next_element (&p->reader); i++) {
     size_t mark = parser_push_index (p, i), at = parser_here (p), errors = p->issues->n_errors;
-    PolicyTest test = {.path = arena_strdup (p->arena, p->path), .line = parser_line (p, at)};
+    PolicyTest test = {0};
     parser_object (p, members, sizeof members / sizeof members[0], &test);
     if (p->issues->n_errors == errors && test.n_accept + test.n_deny == 0)
       parser_error (p, at, "a test needs \"accept\" or \"deny\"");
@@ -124,9 +136,51 @@ read_ssh_src (PolicyParser *p, void *target)
 }
 
 static void
+read_ssh_target (PolicyParser *p, const char *text, size_t at, void *context)
+{
+  SshTest *test = context;
+  Selector target;
+
+  if (!parser_selector (p, text, at, SSH_TEST_TARGETS, "target of a test", &target))
+    return;
+  bool is_host = target.type == SELECT_PREFIX || target.type == SELECT_HOST;
+  if (is_host && (strchr (text, '/') || !ip_prefix_is_single (&target.prefix)))
+    parser_error (p, at, "a test names one host, not \"%s\"", text);
+  else
+    arena_append (p->arena, test->dst.items, test->dst.n, target);
+}
+
+static void
 read_ssh_dst (PolicyParser *p, void *target)
 {
-  ((SshTest *)target)->dst = parser_selectors (p, TEST_HOSTS, "target of a test");
+  parser_each_string (p, read_ssh_target, target);
+}
+
+typedef struct
+{
+  PolicyText *list;
+  size_t n;
+} LoginList;
+
+static void
+read_login (PolicyParser *p, const char *text, size_t at, void *context)
+{
+  LoginList *logins = context;
+
+  if (text[0] == '\0')
+    parser_error (p, at, "name the login users");
+  else
+    arena_append (p->arena, logins->list, logins->n, parser_text (p, text, at));
+}
+
+static void
+read_logins (PolicyParser *p, PolicyText **list, size_t *n)
+{
+  LoginList logins = {0};
+
+  parser_each_string (p, read_login, &logins);
+  *list = logins.list;
+  *n = logins.n;
 }
 
 static void
@@ -134,7 +188,7 @@ read_ssh_accept (PolicyParser *p, void *target)
 {
   SshTest *test = target;
 
-  test->accept = parser_strings (p, &test->n_accept);
+  read_logins (p, &test->accept, &test->n_accept);
 }
 
 static void
@@ -142,7 +196,7 @@ read_ssh_check (PolicyParser *p, void *target)
 {
   SshTest *test = target;
 
-  test->check = parser_strings (p, &test->n_check);
+  read_logins (p, &test->check, &test->n_check);
 }
 
 static void
@@ -150,7 +204,7 @@ read_ssh_deny (PolicyParser *p, void *target)
 {
   SshTest *test = target;
 
-  test->deny = parser_strings (p, &test->n_deny);
+  read_logins (p, &test->deny, &test->n_deny);
 }
 
 void
@@ -166,10 +220,12 @@ policy_read_ssh_tests (PolicyParser *p, void *unused)
   json_reader_enter_array (&p->reader);
   for (size_t i = 0; json_reader_next_element (&p->reader); i++) {
     size_t mark = parser_push_index (p, i), at = parser_here (p), errors = p->issues->n_errors;
-    SshTest test = {.path = arena_strdup (p->arena, p->path), .line = parser_line (p, at)};
+    SshTest test = {0};
     parser_object (p, members, sizeof members / sizeof members[0], &test);
     if (p->issues->n_errors == errors && test.n_accept + test.n_check + test.n_deny == 0)
       parser_error (p, at, "a test needs \"accept\", \"check\" or \"deny\"");
+    if (p->issues->n_errors == errors && !test.src.text)
+      parser_error (p, at, "a test needs \"src\"");
     arena_append (p->arena, p->policy->ssh_tests, p->policy->n_ssh_tests, test);
     parser_pop (p, mark);
   }

@@ -80,10 +80,11 @@ compare_range_start (const void *a, const void *b)
 }
 
 static void
-add_range_with_ports (PolicyView *view, PolicyRule *rule, const IpRange *range, const IpItem *item)
+add_range_with_ports (PolicyView *view, PolicyRule *rule, const IpRange *range, const IpItem *item,
+                      bool as_range)
 {
   for (size_t p = 0; p < item->n_ports; p++) {
-    PolicyDst dst = {.range = *range, .ports = item->ports[p]};
+    PolicyDst dst = {.range = *range, .ports = item->ports[p], .as_range = as_range};
     arena_append (view->arena, rule->dsts, rule->n_dsts, dst);
   }
 }
@@ -104,7 +105,7 @@ add_destination (PolicyView *view, PolicyRule *rule, const Selector *selector, c
   if (n > 1 && selector->type != SELECT_INTERNET && selector->type != SELECT_IPSET)
     qsort (ranges, n, sizeof *ranges, compare_range_start);
   for (size_t i = 0; i < n; i++)
-    add_range_with_ports (view, rule, &ranges[i], item);
+    add_range_with_ports (view, rule, &ranges[i], item, selector->type == SELECT_INTERNET);
 }
 
 static void
@@ -187,8 +188,8 @@ companion_of (const char *name)
 
 /* Some capabilities need their mirror image on the other side (D.4 step 5). */
 static void
-add_companions (PolicyView *view, PolicyRules *rules, const Grant *grant,
-                const GrantSources *sources, const IpSet *destinations, bool any)
+add_companions (PolicyView *view, PolicyRules *rules, const Grant *grant, const IpSet *sources,
+                const IpSet *destinations, bool any)
 {
   for (size_t i = 0; i < grant->n_app; i++) {
     const char *name = companion_of (grant->app[i].name);
@@ -198,7 +199,7 @@ add_companions (PolicyView *view, PolicyRules *rules, const Grant *grant,
     PolicyRule rule = rule_from (&reversed, grant->line);
     NodeCap *cap = arena_array (view->arena, NodeCap, 1);
     cap->name = name;
-    add_cap_grant (view, &rule, sources->set.ranges, sources->set.n, cap, 1);
+    add_cap_grant (view, &rule, sources->ranges, sources->n, cap, 1);
     add_rule (view, rules, &rule);
   }
 }
@@ -233,7 +234,7 @@ add_app_rules (PolicyView *view, PolicyRules *rules, const Grant *grant,
   add_rule (view, rules, &rule);
   IpSet destinations = ip_set_build (&all);
   if (destinations.n > 0)
-    add_companions (view, rules, grant, sources, &destinations, any);
+    add_companions (view, rules, grant, &sources->named, &destinations, any);
 }
 
 static void
@@ -283,17 +284,20 @@ add_self_rules (PolicyView *view, PolicyRules *rules, const Grant *grant, const 
   IpSet mine = ip_set_build (&b);
   IpSet sources_set = ip_set_intersect (view->arena, &mine, allowed);
   GrantSources sources = view_sources_of (view, &sources_set, false, false);
-  for (size_t i = 0; i < grant->n_ip && sources.set.n > 0; i++) {
+  if (sources.set.n == 0)
+    return;
+  for (size_t i = 0; i < grant->n_ip; i++) {
     PolicyRule rule = rule_from (&sources, grant->line);
     rule.protocol = grant->ip[i].protocol;
     for (size_t j = 0; j < n_single; j++)
-      add_range_with_ports (view, &rule, &singles[j], &grant->ip[i]);
+      add_range_with_ports (view, &rule, &singles[j], &grant->ip[i], false);
     add_rule (view, rules, &rule);
   }
   if (grant->n_app > 0) {
     PolicyRule rule = rule_from (&sources, grant->line);
     add_cap_grant (view, &rule, singles, n_single, grant->app, grant->n_app);
     add_rule (view, rules, &rule);
+    add_companions (view, rules, grant, &sources_set, &mine, false);
   }
 }
 
@@ -304,6 +308,25 @@ is_via_node (const Grant *grant, const PolicyNode *node)
     if (view_node_has_tag (node, grant->via[i]))
       return true;
   return false;
+}
+
+static void
+add_via_destination (PolicyView *view, PolicyRule *rule, const Selector *dst,
+                     const NodeRoutes *routes, const IpItem *item)
+{
+  size_t n;
+
+  if (dst->type == SELECT_INTERNET) {
+    if (routes->exit)
+      add_destination (view, rule, dst, item);
+    return;
+  }
+  if (dst->type == SELECT_ANY || dst->type == SELECT_SELF)
+    return;
+  IpRange *ranges = destination_ranges (view, dst, &n);
+  for (size_t i = 0; i < n; i++)
+    if (ip_set_overlaps_range (&routes->subnet_set, &ranges[i]))
+      add_range_with_ports (view, rule, &ranges[i], item, false);
 }
 
 /* A grant by way of named routers concerns only them, and of their routes only what it names (D.6).
@@ -319,15 +342,8 @@ add_via_rules (PolicyView *view, PolicyRules *rules, const Grant *grant,
   for (size_t i = 0; i < grant->n_ip; i++) {
     PolicyRule rule = rule_from (sources, grant->line);
     rule.protocol = grant->ip[i].protocol;
-    for (size_t d = 0; d < grant->dst.n; d++) {
-      const Selector *dst = &grant->dst.items[d];
-      if (dst->type == SELECT_INTERNET ? routes->exit
-                                       : dst->type == SELECT_PREFIX || dst->type == SELECT_HOST) {
-        IpRange range = ip_range_of_prefix (&dst->prefix);
-        if (dst->type == SELECT_INTERNET || ip_set_overlaps_range (&routes->subnet_set, &range))
-          add_destination (view, &rule, dst, &grant->ip[i]);
-      }
-    }
+    for (size_t d = 0; d < grant->dst.n; d++)
+      add_via_destination (view, &rule, &grant->dst.items[d], routes, &grant->ip[i]);
     add_rule (view, rules, &rule);
   }
 }
@@ -476,6 +492,7 @@ policy_view_new (const Policy *policy, const PolicyTailnet *tailnet)
   view_resolve_routes (view);
   view_resolve_sources (view);
   compile_common (view);
+  view_note_families (view);
   view->rules = arena_alloc (arena, (tailnet->n_nodes + 1) * sizeof *view->rules);
   view->rules_done = arena_alloc (arena, (tailnet->n_nodes + 1) * sizeof *view->rules_done);
   return view;

@@ -37,23 +37,23 @@ each_member (PolicyParser *p, void (*read) (PolicyParser *p, const char *name, s
 }
 
 static void
+read_group_member (PolicyParser *p, const char *text, size_t at, void *target)
+{
+  NamedSelectors *group = target;
+  Selector selector;
+
+  if (strncmp (text, "group:", 6) == 0)
+    parser_error (p, at, "%s may only list users; copy the members of %s", group->name, text);
+  else if (parser_selector (p, text, at, SELECT_BIT (SELECT_USER), "member of a group", &selector))
+    arena_append (p->arena, group->members.items, group->members.n, selector);
+}
+
+static void
 read_group (PolicyParser *p, const char *name, size_t at)
 {
-  NamedSelectors *group = (NamedSelectors *)policy_group (p->policy, name);
-  size_t n, member_at = parser_here (p);
-  const char **members = parser_strings (p, &n);
-
   if (strncmp (name, "group:", 6) != 0 || name[6] == '\0')
     parser_error (p, at, "the name of a group is \"group:\" and a word, not \"%s\"", name);
-  for (size_t i = 0; i < n; i++) {
-    Selector selector;
-    if (strncmp (members[i], "group:", 6) == 0)
-      parser_error (p, member_at, "%s may only list users; copy the members of %s", name,
-                    members[i]);
-    else if (parser_selector (p, members[i], member_at, SELECT_BIT (SELECT_USER),
-                              "member of a group", &selector))
-      arena_append (p->arena, group->members.items, group->members.n, selector);
-  }
+  parser_each_string (p, read_group_member, (NamedSelectors *)policy_group (p->policy, name));
 }
 
 void
@@ -114,38 +114,43 @@ parse_range (const char *text, IpRange *out)
          && out->first.family == out->last.family && ip_compare (&out->first, &out->last) <= 0;
 }
 
+typedef struct
+{
+  NamedIpSet *set;
+  bool first_has_word, any;
+} SetDraft;
+
+static void
+read_operation (PolicyParser *p, const char *text, size_t at, void *context)
+{
+  SetDraft *draft = context;
+  IpSetOperation operation = {.remove = strncmp (text, "remove ", 7) == 0};
+  bool has_word = operation.remove || strncmp (text, "add ", 4) == 0;
+  const char *target = has_word ? strchr (text, ' ') : text;
+
+  while (*target == ' ')
+    target++;
+  if (draft->any && has_word != draft->first_has_word)
+    parser_error (p, at, "write \"add\" or \"remove\" in front of every part of %s",
+                  draft->set->name);
+  draft->first_has_word = draft->any ? draft->first_has_word : has_word;
+  draft->any = true;
+  if (strncmp (target, "host:", 5) == 0)
+    target += 5;
+  operation.is_range = parse_range (target, &operation.range);
+  if (operation.is_range
+      || parser_selector (p, target, at, SET_TARGETS, "part of a set", &operation.target))
+    arena_append (p->arena, draft->set->operations, draft->set->n, operation);
+}
+
 static void
 read_ipset (PolicyParser *p, const char *name, size_t at)
 {
-  NamedIpSet *set = policy_ipset (p->policy, name);
-  size_t n, list_at = parser_here (p);
-  const char **texts = parser_strings (p, &n);
-  bool with_words = false, bare = false;
+  SetDraft draft = {.set = policy_ipset (p->policy, name)};
 
-  if (strncmp (name, "ipset:", 6) != 0)
+  if (strncmp (name, "ipset:", 6) != 0 || name[6] == '\0')
     parser_error (p, at, "the name of a set is \"ipset:\" and a word, not \"%s\"", name);
-  for (size_t i = 0; i < n; i++) {
-    IpSetOperation operation = {.remove = strncmp (texts[i], "remove ", 7) == 0};
-    const char *target = texts[i];
-    if (operation.remove)
-      target += 7;
-    else if (strncmp (target, "add ", 4) == 0)
-      target += 4;
-    if (target != texts[i])
-      with_words = true;
-    else
-      bare = true;
-    while (*target == ' ')
-      target++;
-    if (strncmp (target, "host:", 5) == 0)
-      target += 5;
-    operation.is_range = parse_range (target, &operation.range);
-    if (operation.is_range
-        || parser_selector (p, target, list_at, SET_TARGETS, "part of a set", &operation.target))
-      arena_append (p->arena, set->operations, set->n, operation);
-  }
-  if (with_words && bare)
-    parser_error (p, list_at, "write \"add\" or \"remove\" in front of every part of %s", name);
+  parser_each_string (p, read_operation, &draft);
 }
 
 void
@@ -235,21 +240,23 @@ parse_assertion (PolicyParser *p, const char *text, Assertion *out)
 }
 
 static void
+read_assertion (PolicyParser *p, const char *text, size_t at, void *target)
+{
+  Posture *posture = target;
+  Assertion assertion;
+
+  if (parse_assertion (p, text, &assertion))
+    arena_append (p->arena, posture->assertions, posture->n, assertion);
+  else
+    parser_error (p, at, "\"%s\" is not a condition like node:os == 'linux'", text);
+}
+
+static void
 read_posture (PolicyParser *p, const char *name, size_t at)
 {
-  Posture *posture = (Posture *)policy_posture (p->policy, name);
-  size_t n, list_at = parser_here (p);
-  const char **texts = parser_strings (p, &n);
-
   if (strncmp (name, "posture:", 8) != 0)
     parser_error (p, at, "the name of a posture is \"posture:\" and a word, not \"%s\"", name);
-  for (size_t i = 0; i < n; i++) {
-    Assertion assertion;
-    if (parse_assertion (p, texts[i], &assertion))
-      arena_append (p->arena, posture->assertions, posture->n, assertion);
-    else
-      parser_error (p, list_at, "\"%s\" is not a condition like node:os == 'linux'", texts[i]);
-  }
+  parser_each_string (p, read_assertion, (Posture *)policy_posture (p->policy, name));
 }
 
 void
@@ -258,16 +265,30 @@ policy_read_postures (PolicyParser *p, void *unused)
   each_member (p, read_posture);
 }
 
+static void
+read_posture_name (PolicyParser *p, const char *text, size_t at, void *target)
+{
+  PostureNames *names = target;
+
+  if (policy_posture (p->policy, text))
+    arena_append (p->arena, names->list, names->n, text);
+  else
+    parser_error (p, at, "%s is used here but not defined under \"postures\"", text);
+}
+
+PostureNames
+parser_posture_names (PolicyParser *p)
+{
+  PostureNames names = {0};
+
+  parser_each_string (p, read_posture_name, &names);
+  return names;
+}
+
 void
 policy_read_default_postures (PolicyParser *p, void *unused)
 {
-  size_t at = parser_here (p);
-
-  p->default_postures = parser_strings (p, &p->n_default_postures);
-  for (size_t i = 0; i < p->n_default_postures; i++)
-    if (!policy_posture (p->policy, p->default_postures[i]))
-      parser_error (p, at, "%s is used here but not defined under \"postures\"",
-                    p->default_postures[i]);
+  p->default_postures = parser_posture_names (p);
 }
 
 static void
@@ -356,22 +377,24 @@ is_usable_pool (const IpPrefix *pool)
 }
 
 static void
-read_attribute_pool (PolicyParser *p, void *target)
+read_pool (PolicyParser *p, const char *text, size_t at, void *target)
 {
   NodeAttributes *attributes = target;
-  size_t n, at = parser_here (p);
-  const char **texts = parser_strings (p, &n);
+  IpPrefix pool;
 
-  for (size_t i = 0; i < n; i++) {
-    IpPrefix pool;
-    if (ip_prefix_parse (texts[i], strlen (texts[i]), &pool) && is_usable_pool (&pool))
-      arena_append (p->arena, attributes->pool, attributes->n_pool, ip_prefix_mask (pool));
-    else
-      parser_error (p, at,
-                    "\"%s\" is not a part of 100.64.0.0/10 clear of 100.100.100.0/24 and "
-                    "100.115.92.0/23",
-                    texts[i]);
-  }
+  if (ip_prefix_parse (text, strlen (text), &pool) && is_usable_pool (&pool))
+    arena_append (p->arena, attributes->pool, attributes->n_pool, ip_prefix_mask (pool));
+  else
+    parser_error (p, at,
+                  "\"%s\" is not a part of 100.64.0.0/10 clear of 100.100.100.0/24 and "
+                  "100.115.92.0/23",
+                  text);
+}
+
+static void
+read_attribute_pool (PolicyParser *p, void *target)
+{
+  parser_each_string (p, read_pool, target);
 }
 
 void

@@ -1,13 +1,10 @@
-/* What a view gives each node, in the words of the wire: filter rules, SSH policy, attributes
- * (spec/netmap-and-policy.md B.1, D.3, D.9). */
+/* What a view gives each node, in the words of the wire: filter rules and attributes
+ * (spec/netmap-and-policy.md B.1, D.3). */
 
 #include "coordinator/policy-view-private.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define SSH_CHECK_URL                                                                              \
-  "https://unused/machine/ssh/action/$SRC_NODE_ID/to/$DST_NODE_ID?local_user=$LOCAL_USER"
 
 static void
 write_ports (const PortRange *ports, JsonWriter *w)
@@ -22,12 +19,24 @@ write_ports (const PortRange *ports, JsonWriter *w)
 }
 
 static void
+format_dst (const PolicyDst *dst, char text[IP_RANGE_TEXT_MAX])
+{
+  if (!dst->as_range) {
+    ip_range_format (&dst->range, text);
+    return;
+  }
+  ip_format (&dst->range.first, text);
+  strcat (text, "-");
+  ip_format (&dst->range.last, text + strlen (text));
+}
+
+static void
 write_dst (const PolicyDst *dst, JsonWriter *w)
 {
   char text[IP_RANGE_TEXT_MAX] = "*";
 
   if (!dst->any)
-    ip_range_format (&dst->range, text);
+    format_dst (dst, text);
   json_writer_begin_object (w);
   json_writer_name (w, "IP");
   json_writer_string (w, text);
@@ -188,241 +197,13 @@ policy_view_write_cap_map (PolicyView *view, size_t index, JsonWriter *w)
   write_caps (caps, n, w);
 }
 
-/* ---- SSH ---- */
-
-/* The nodes of one user (NULL: tagged ones) that a rule lets in. */
-typedef struct
+void
+view_note_families (PolicyView *view)
 {
-  const PolicyUser *user;
-  size_t *nodes;
-  size_t n;
-} Principals;
-
-static bool
-ssh_applies (PolicyView *view, const SshRule *rule, const PolicyNode *node)
-{
-  for (size_t i = 0; i < rule->dst.n; i++) {
-    const Selector *dst = &rule->dst.items[i];
-    if (dst->type == SELECT_SELF ? node->n_tags == 0 && node->user
-                                 : view_node_matches (view, dst, node))
-      return true;
-  }
-  return false;
-}
-
-static bool
-only_self (PolicyView *view, const SshRule *rule, const PolicyNode *node)
-{
-  for (size_t i = 0; i < rule->dst.n; i++)
-    if (rule->dst.items[i].type != SELECT_SELF
-        && view_node_matches (view, &rule->dst.items[i], node))
-      return false;
-  return true;
-}
-
-static bool
-ssh_source (PolicyView *view, const SshRule *rule, const PolicyNode *node)
-{
-  for (size_t i = 0; i < rule->src.n; i++)
-    if (view_node_matches (view, &rule->src.items[i], node))
-      return true;
-  return false;
-}
-
-static int
-compare_principals (const void *a, const void *b)
-{
-  const PolicyUser *x = ((const Principals *)a)->user, *y = ((const Principals *)b)->user;
-
-  if (!x || !y)
-    return (x == NULL) - (y == NULL);
-  return (x->id > y->id) - (x->id < y->id);
-}
-
-/* Who may come in by RULE to NODE: by user in order of id, then tagged nodes. */
-static Principals *
-ssh_principals (PolicyView *view, const SshRule *rule, const PolicyNode *node, size_t *n)
-{
-  bool self = only_self (view, rule, node);
-  Principals *groups = NULL;
-
-  *n = 0;
   for (size_t i = 0; i < view->tailnet->n_nodes; i++) {
-    const PolicyNode *source = &view->tailnet->nodes[i];
-    const PolicyUser *user = source->n_tags > 0 ? NULL : source->user;
-    size_t g = 0;
-    if (!ssh_source (view, rule, source) || (self && (!user || user != node->user)))
-      continue;
-    while (g < *n && groups[g].user != user)
-      g++;
-    if (g == *n)
-      arena_append (view->arena, groups, *n, ((Principals){.user = user}));
-    arena_append (view->arena, groups[g].nodes, groups[g].n, i);
+    size_t n;
+    const NodeCap *caps = policy_view_caps (view, i, &n);
+    for (size_t c = 0; c < n; c++)
+      view->routes[i].no_v4 |= strcmp (caps[c].name, "disable-ipv4") == 0;
   }
-  if (*n > 1)
-    qsort (groups, *n, sizeof *groups, compare_principals);
-  return groups;
-}
-
-static void
-write_principals (PolicyView *view, const Principals *groups, size_t n, JsonWriter *w)
-{
-  json_writer_name (w, "principals");
-  json_writer_begin_array (w);
-  for (size_t g = 0; g < n; g++)
-    for (size_t i = 0; i < groups[g].n; i++)
-      for (int a = 0; a < 2; a++) {
-        const IpAddr *address = &view->tailnet->nodes[groups[g].nodes[i]].addresses[a];
-        if (address->family == 0)
-          continue;
-        json_writer_begin_object (w);
-        json_writer_name (w, "nodeIP");
-        json_writer_addr (w, address);
-        json_writer_end_object (w);
-      }
-  json_writer_end_array (w);
-}
-
-static bool
-is_localpart (const char *user)
-{
-  return strncmp (user, "localpart:*@", 12) == 0;
-}
-
-/* The login's part before the @ when its domain is the one that the rule names, else NULL. */
-static const char *
-local_part (PolicyView *view, const SshRule *rule, const PolicyUser *user)
-{
-  const char *at = user ? strrchr (user->login, '@') : NULL;
-
-  for (size_t i = 0; at && i < rule->n_users; i++)
-    if (is_localpart (rule->users[i]) && strcmp (rule->users[i] + 12, at + 1) == 0)
-      return arena_strndup (view->arena, user->login, (size_t)(at - user->login));
-  return NULL;
-}
-
-static int
-compare_texts (const void *a, const void *b)
-{
-  return strcmp (*(const char *const *)a, *(const char *const *)b);
-}
-
-static void
-write_ssh_users (PolicyView *view, const SshRule *rule, JsonWriter *w)
-{
-  const char **names = NULL;
-  size_t n = 0;
-  bool nonroot = false, root = false;
-
-  for (size_t i = 0; i < rule->n_users; i++) {
-    const char *user = rule->users[i];
-    nonroot |= strcmp (user, "autogroup:nonroot") == 0;
-    root |= strcmp (user, "root") == 0;
-    if (strncmp (user, "autogroup:", 10) != 0 && !is_localpart (user) && strcmp (user, "root") != 0)
-      arena_append (view->arena, names, n, user);
-  }
-  arena_append (view->arena, names, n, "root");
-  if (nonroot)
-    arena_append (view->arena, names, n, "*");
-  qsort (names, n, sizeof *names, compare_texts);
-  json_writer_name (w, "sshUsers");
-  json_writer_begin_object (w);
-  for (size_t i = 0; i < n; i++) {
-    if (i > 0 && strcmp (names[i], names[i - 1]) == 0)
-      continue;
-    json_writer_name (w, names[i]);
-    json_writer_string (w, strcmp (names[i], "*") == 0               ? "="
-                           : strcmp (names[i], "root") == 0 && !root ? ""
-                                                                     : names[i]);
-  }
-  json_writer_end_object (w);
-}
-
-static void
-write_ssh_action (const SshRule *rule, JsonWriter *w)
-{
-  json_writer_name (w, "action");
-  json_writer_begin_object (w);
-  if (rule->check) {
-    json_writer_name (w, "holdAndDelegate");
-    json_writer_string (w, SSH_CHECK_URL);
-  } else {
-    static const char *const names[] = {"accept", "allowAgentForwarding",
-                                        "allowLocalPortForwarding", "allowRemotePortForwarding"};
-    for (size_t i = 0; i < 4; i++) {
-      json_writer_name (w, names[i]);
-      json_writer_bool (w, true);
-    }
-  }
-  json_writer_end_object (w);
-  if (rule->n_accept_env == 0)
-    return;
-  json_writer_name (w, "acceptEnv");
-  json_writer_begin_array (w);
-  for (size_t i = 0; i < rule->n_accept_env; i++)
-    json_writer_string (w, rule->accept_env[i]);
-  json_writer_end_array (w);
-}
-
-/* One rule for GROUPS; LOCAL is a login name of theirs that maps to itself, or NULL for the rule's
- * own. */
-static void
-write_ssh_rule (PolicyView *view, const SshRule *rule, const Principals *groups, size_t n,
-                const char *local, JsonWriter *w)
-{
-  json_writer_begin_object (w);
-  write_principals (view, groups, n, w);
-  if (local) {
-    json_writer_name (w, "sshUsers");
-    json_writer_begin_object (w);
-    json_writer_name (w, local);
-    json_writer_string (w, local);
-    json_writer_end_object (w);
-  } else {
-    write_ssh_users (view, rule, w);
-  }
-  write_ssh_action (rule, w);
-  json_writer_end_object (w);
-}
-
-static void
-write_ssh_rules (PolicyView *view, const SshRule *rule, const PolicyNode *node, JsonWriter *w)
-{
-  bool with_localparts = false;
-  size_t n;
-  Principals *groups = ssh_principals (view, rule, node, &n);
-
-  for (size_t i = 0; i < rule->n_users; i++)
-    with_localparts |= is_localpart (rule->users[i]);
-  if (n == 0)
-    return;
-  if (!with_localparts) {
-    write_ssh_rule (view, rule, groups, n, NULL, w);
-    return;
-  }
-  for (size_t g = 0; g < n; g++) {
-    const char *local = local_part (view, rule, groups[g].user);
-    write_ssh_rule (view, rule, &groups[g], 1, NULL, w);
-    if (local)
-      write_ssh_rule (view, rule, &groups[g], 1, local, w);
-  }
-}
-
-bool
-policy_view_write_ssh (PolicyView *view, size_t index, JsonWriter *w)
-{
-  const PolicyNode *node = &view->tailnet->nodes[index];
-
-  if (!view->policy->has_ssh)
-    return false;
-  json_writer_begin_object (w);
-  json_writer_name (w, "rules");
-  json_writer_begin_array (w);
-  for (int check = 1; check >= 0; check--)
-    for (size_t i = 0; i < view->policy->n_ssh; i++)
-      if (view->policy->ssh[i].check == check && ssh_applies (view, &view->policy->ssh[i], node))
-        write_ssh_rules (view, &view->policy->ssh[i], node, w);
-  json_writer_end_array (w);
-  json_writer_end_object (w);
-  return true;
 }

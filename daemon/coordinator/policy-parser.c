@@ -1,6 +1,5 @@
 #include "coordinator/policy-parser.h"
 
-#include "coordinator/hujson.h"
 #include "wire/json-writer.h"
 
 #include <ctype.h>
@@ -30,12 +29,30 @@ parser_here (PolicyParser *p)
   return p->reader.pos;
 }
 
+/* Goes on from the place that was asked for last: most questions come in the order of the text. */
+void
+parser_position (PolicyParser *p, size_t at, unsigned *line, unsigned *column)
+{
+  if (at < p->seen.at || p->seen.line == 0) {
+    p->seen.at = p->seen.start = 0;
+    p->seen.line = 1;
+  }
+  for (; p->seen.at < at; p->seen.at++) {
+    if (p->text[p->seen.at] == '\n') {
+      p->seen.line++;
+      p->seen.start = p->seen.at + 1;
+    }
+  }
+  *line = p->seen.line;
+  *column = (unsigned)(at - p->seen.start) + 1;
+}
+
 unsigned
 parser_line (PolicyParser *p, size_t at)
 {
   unsigned line, column;
 
-  text_position (p->text, at, &line, &column);
+  parser_position (p, at, &line, &column);
   return line;
 }
 
@@ -48,7 +65,7 @@ add_issue (PolicyParser *p, size_t at, bool warning, const char *format, va_list
   if (p->issues->n >= POLICY_ISSUES_MAX)
     return;
   vsnprintf (text, sizeof text, format, args);
-  text_position (p->text, at, &issue.line, &issue.column);
+  parser_position (p, at, &issue.line, &issue.column);
   issue.path = arena_strdup (p->issues->arena, p->path);
   issue.text = arena_strdup (p->issues->arena, text);
   arena_append (p->issues->arena, p->issues->list, p->issues->n, issue);
@@ -63,6 +80,20 @@ parser_error (PolicyParser *p, size_t at, const char *format, ...)
   va_start (args, format);
   add_issue (p, at, false, format, args);
   va_end (args);
+}
+
+void
+parser_selector_error (PolicyParser *p, const Selector *selector, const char *format, ...)
+{
+  char path[POLICY_PATH_MAX];
+  va_list args;
+
+  memcpy (path, p->path, sizeof path);
+  snprintf (p->path, sizeof p->path, "%s", selector->path);
+  va_start (args, format);
+  add_issue (p, selector->at, false, format, args);
+  va_end (args);
+  memcpy (p->path, path, sizeof path);
 }
 
 void
@@ -132,24 +163,56 @@ parser_string (PolicyParser *p, size_t *at)
   return arena_strndup (p->arena, s.text, s.length);
 }
 
-const char **
-parser_strings (PolicyParser *p, size_t *n)
+void
+parser_each_string (PolicyParser *p,
+                    void (*read) (PolicyParser *p, const char *text, size_t at, void *target),
+                    void *target)
 {
-  const char **list = NULL;
   size_t at;
 
-  *n = 0;
   if (!parser_want (p, JSON_ARRAY, "a list"))
-    return NULL;
+    return;
   json_reader_enter_array (&p->reader);
   for (size_t i = 0; json_reader_next_element (&p->reader); i++) {
     size_t mark = parser_push_index (p, i);
     const char *text = parser_string (p, &at);
     if (text)
-      arena_append (p->arena, list, *n, text);
+      read (p, text, at, target);
     parser_pop (p, mark);
   }
-  return list;
+}
+
+typedef struct
+{
+  const char **list;
+  size_t n;
+} TextList;
+
+static void
+keep_string (PolicyParser *p, const char *text, size_t at, void *target)
+{
+  TextList *list = target;
+
+  arena_append (p->arena, list->list, list->n, text);
+}
+
+const char **
+parser_strings (PolicyParser *p, size_t *n)
+{
+  TextList list = {0};
+
+  parser_each_string (p, keep_string, &list);
+  *n = list.n;
+  return list.list;
+}
+
+PolicyText
+parser_text (PolicyParser *p, const char *text, size_t at)
+{
+  PolicyText out = {.text = text, .path = arena_strdup (p->arena, p->path)};
+
+  parser_position (p, at, &out.line, &out.column);
+  return out;
 }
 
 /* How many edits lead from A to B, for suggestions. Both are short. */

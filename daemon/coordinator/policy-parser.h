@@ -8,23 +8,37 @@
 
 typedef struct
 {
+  const char **list;
+  size_t n;
+} PostureNames;
+
+typedef struct
+{
   JsonReader reader;
   const char *text; /* standardised */
   Policy *policy;
   Arena *arena; /* the policy's */
   PolicyIssues *issues;
   char path[POLICY_PATH_MAX];
-  const char **default_postures;
-  size_t n_default_postures;
+  struct
+  {
+    size_t at, start; /* offsets: seen so far; where its line starts */
+    unsigned line;
+  } seen;
+  PostureNames default_postures;
   bool known_only; /* unknown members have been told already */
 } PolicyParser;
 
 /* Offset of the next value. */
 size_t parser_here (PolicyParser *p);
 unsigned parser_line (PolicyParser *p, size_t at);
+void parser_position (PolicyParser *p, size_t at, unsigned *line, unsigned *column);
 
 /* Adds an error or warning at offset AT. */
 void parser_error (PolicyParser *p, size_t at, const char *format, ...)
+    __attribute__ ((format (printf, 3, 4)));
+/* The same about a selector that was read before, or a member (path: the present one and NAME). */
+void parser_selector_error (PolicyParser *p, const Selector *selector, const char *format, ...)
     __attribute__ ((format (printf, 3, 4)));
 void parser_warning (PolicyParser *p, size_t at, const char *format, ...)
     __attribute__ ((format (printf, 3, 4)));
@@ -44,6 +58,14 @@ const char *parser_string (PolicyParser *p, size_t *at);
 /* An array of strings: appends to the list. */
 const char **parser_strings (PolicyParser *p, size_t *n);
 
+/* Gives READ each string of an array, while the path is the string's. */
+void parser_each_string (PolicyParser *p,
+                         void (*read) (PolicyParser *p, const char *text, size_t at, void *target),
+                         void *target);
+
+/* TEXT with its place; the path is the present one. */
+PolicyText parser_text (PolicyParser *p, const char *text, size_t at);
+
 /* Objects: the handler of a member is called by name, without regard to case; other names are
  * errors that suggest the nearest. */
 typedef struct
@@ -53,6 +75,9 @@ typedef struct
 } PolicyMember;
 
 void parser_object (PolicyParser *p, const PolicyMember *members, size_t n, void *target);
+
+/* A list of names of "postures". */
+PostureNames parser_posture_names (PolicyParser *p);
 
 /* The next value as compact JSON text. */
 const char *parser_raw (PolicyParser *p);

@@ -48,7 +48,9 @@ user_matches (const PolicyView *view, const Selector *selector, const PolicyUser
       return false;
     }
     case SELECT_ROLE:
-      return user->role == selector->role;
+      /* The owner administers, too. */
+      return user->role == selector->role
+             || (user->role == ROLE_OWNER && selector->role == ROLE_ADMIN);
     case SELECT_MEMBER:
       return true;
     default:
@@ -266,21 +268,19 @@ resolve_node_routes (PolicyView *view, size_t index)
   const PolicyNode *node = &view->tailnet->nodes[index];
   NodeRoutes *routes = &view->routes[index];
   IpSetBuilder subnets = ip_set_builder (view->arena), own = ip_set_builder (view->arena);
-  unsigned exit_families = 0;
 
   for (size_t i = 0; i < node->n_announced; i++) {
     const IpPrefix *route = &node->announced[i];
     if (!is_approved (view, node, route))
       continue;
     if (ip_prefix_is_default (route)) {
-      exit_families |= route->addr.family;
+      routes->exit = true;
     } else {
       arena_append (view->arena, routes->subnets, routes->n_subnets, *route);
       ip_set_add_prefix (&subnets, route);
     }
     arena_append (view->arena, routes->all, routes->n_all, *route);
   }
-  routes->exit = exit_families == (4 | 6);
   routes->subnet_set = ip_set_build (&subnets);
   add_node (&own, node);
   routes->addresses = ip_set_build (&own);
@@ -384,7 +384,7 @@ join_texts (PolicyView *view, const GrantSources *sources)
 GrantSources
 view_sources_of (PolicyView *view, const IpSet *set, bool any, bool danger)
 {
-  GrantSources sources = {.set = *set};
+  GrantSources sources = {.set = *set, .named = any ? view->tailnet_set : *set};
 
   if (danger) {
     add_text (view, &sources, "*");
@@ -399,20 +399,34 @@ view_sources_of (PolicyView *view, const IpSet *set, bool any, bool danger)
   return sources;
 }
 
+static int
+compare_ranges (const void *a, const void *b)
+{
+  const IpRange *x = a, *y = b;
+  int order = ip_compare (&x->first, &y->first);
+
+  return order != 0 ? order : ip_compare (&x->last, &y->last);
+}
+
 /* The individual addresses and prefixes next to a "*" stay visible (D.4 step 3). */
 static void
 add_other_sources (PolicyView *view, const Grant *grant, GrantSources *sources)
 {
-  IpSetBuilder b = ip_set_builder (view->arena);
+  IpSetBuilder b = ip_set_builder (view->arena), named = ip_set_builder (view->arena);
 
   for (size_t i = 0; i < grant->src.n; i++)
     if (grant->src.items[i].type != SELECT_ANY)
       view_add_selector (view, &grant->src.items[i], &b);
+  if (b.n > 1)
+    qsort (b.ranges, b.n, sizeof *b.ranges, compare_ranges);
+  ip_set_add_set (&named, &sources->named);
   for (size_t i = 0; i < b.n; i++) {
     char text[IP_RANGE_TEXT_MAX];
     ip_range_format (&b.ranges[i], text);
     add_text (view, sources, text);
+    ip_set_add_range (&named, &b.ranges[i]);
   }
+  sources->named = ip_set_build (&named);
   sources->key = join_texts (view, sources);
 }
 

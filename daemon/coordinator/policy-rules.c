@@ -27,28 +27,24 @@
 /* What all rules may ask of their sources' devices. */
 typedef struct
 {
-  const char **names;
-  size_t n;
+  PostureNames names;
   bool given;
 } SourcePosture;
 
 static void
 read_source_posture (PolicyParser *p, SourcePosture *posture)
 {
-  size_t at = parser_here (p);
-
   posture->given = true;
-  posture->names = parser_strings (p, &posture->n);
-  for (size_t i = 0; i < posture->n; i++)
-    if (!policy_posture (p->policy, posture->names[i]))
-      parser_error (p, at, "%s is used here but not defined under \"postures\"", posture->names[i]);
+  posture->names = parser_posture_names (p);
 }
 
 static void
 set_posture (PolicyParser *p, Grant *grant, const SourcePosture *posture)
 {
-  grant->postures = posture->given ? posture->names : p->default_postures;
-  grant->n_postures = posture->given ? posture->n : p->n_default_postures;
+  const PostureNames *names = posture->given ? &posture->names : &p->default_postures;
+
+  grant->postures = names->list;
+  grant->n_postures = names->n;
 }
 
 static bool
@@ -62,15 +58,15 @@ has_type (const SelectorList *list, SelectorType type)
 
 /* autogroup:self stands for "my own devices", so only people can be its source. */
 static void
-check_self (PolicyParser *p, size_t at, const SelectorList *src, const SelectorList *dst,
-            unsigned allowed)
+check_self (PolicyParser *p, const SelectorList *src, const SelectorList *dst, unsigned allowed)
 {
   if (!has_type (dst, SELECT_SELF))
     return;
   for (size_t i = 0; i < src->n; i++)
     if (!(allowed & SELECT_BIT (src->items[i].type)))
-      parser_error (p, at, "autogroup:self only works with people as source, not %s",
-                    src->items[i].text);
+      parser_selector_error (p, &src->items[i],
+                             "autogroup:self only works with people as source, not %s",
+                             src->items[i].text);
 }
 
 /* ---- ACLs ---- */
@@ -114,16 +110,14 @@ read_acl_proto (PolicyParser *p, void *target)
 }
 
 static void
-read_acl_target (PolicyParser *p, Acl *acl)
+read_acl_target (PolicyParser *p, const char *text, size_t at, void *context)
 {
-  size_t at, n = acl->n_dst;
-  const char *text = parser_string (p, &at);
+  Acl *acl = context;
+  size_t n = acl->n_dst;
   char *target, *ports;
   Selector selector;
   IpItem item = {0};
 
-  if (!text)
-    return;
   if (!parser_split_target (p, text, &target, &ports)) {
     parser_error (p, at, "add ports to \"%s\", for example \"%s:443\" or \"%s:*\"", text, text,
                   text);
@@ -139,14 +133,7 @@ read_acl_target (PolicyParser *p, Acl *acl)
 static void
 read_acl_dst (PolicyParser *p, void *target)
 {
-  if (!parser_want (p, JSON_ARRAY, "a list"))
-    return;
-  json_reader_enter_array (&p->reader);
-  for (size_t i = 0; json_reader_next_element (&p->reader); i++) {
-    size_t mark = parser_push_index (p, i);
-    read_acl_target (p, target);
-    parser_pop (p, mark);
-  }
+  parser_each_string (p, read_acl_target, target);
 }
 
 static void
@@ -179,7 +166,7 @@ add_acl_part (PolicyParser *p, const Acl *acl, size_t i, unsigned line)
   grant.dst.items = &acl->dst[i];
   grant.dst.n = 1;
   set_posture (p, &grant, &acl->posture);
-  arena_append (p->arena, p->policy->grants, p->policy->n_grants, grant);
+  arena_append (p->arena, p->policy->acls, p->policy->n_acls, grant);
 }
 
 /* One grant for each destination; if not all are autogroups, self comes last (D.4 no. 1). */
@@ -192,10 +179,11 @@ add_acl (PolicyParser *p, const Acl *acl, size_t at)
   for (size_t i = 0; i < acl->n_dst; i++) {
     only_autogroups &= is_autogroup (&acl->dst[i]);
     if (!policy_protocol_has_ports (acl->protocol) && !all_ports (&acl->ports[i]))
-      parser_error (p, at, "protocol %u has no ports; write \"*\"", acl->protocol);
+      parser_selector_error (p, &acl->dst[i], "protocol %u has no ports; write \"*\"",
+                             acl->protocol);
   }
   SelectorList dst = {acl->dst, acl->n_dst};
-  check_self (p, at, &acl->src, &dst, PEOPLE | SELECT_BIT (SELECT_ANY));
+  check_self (p, &acl->src, &dst, PEOPLE | SELECT_BIT (SELECT_ANY));
   for (int pass = 0; pass < 2; pass++)
     for (size_t i = 0; i < acl->n_dst; i++)
       if ((!only_autogroups && acl->dst[i].type == SELECT_SELF) == (pass == 1))
@@ -253,40 +241,44 @@ static void
 read_grant_dst (PolicyParser *p, void *target)
 {
   GrantDraft *draft = target;
-  size_t at = parser_here (p);
 
   draft->grant.dst = parser_selectors (p, DESTINATIONS, "destination");
   for (size_t i = 0; i < draft->grant.dst.n; i++) {
     const Selector *dst = &draft->grant.dst.items[i];
     if (dst->type == SELECT_PREFIX && ip_prefix_is_default (&dst->prefix))
-      parser_error (p, at,
-                    "to allow everything use \"*\", for the internet \"autogroup:internet\"");
+      parser_selector_error (
+          p, dst, "to allow everything use \"*\", for the internet \"autogroup:internet\"");
   }
+}
+
+static void
+read_ip_item (PolicyParser *p, const char *text, size_t at, void *target)
+{
+  GrantDraft *draft = target;
+  const char *colon = strchr (text, ':');
+  IpItem item = {0};
+
+  if (colon == text) {
+    parser_error (p, at, "\"%s\" names no protocol in front of the colon", text);
+    return;
+  }
+  if (colon
+      && !parser_protocol (p, arena_strndup (p->arena, text, (size_t)(colon - text)), at,
+                           &item.protocol))
+    return;
+  if (!parser_ports (p, colon ? colon + 1 : text, at, &item))
+    return;
+  if (!policy_protocol_has_ports (item.protocol) && !all_ports (&item)) {
+    parser_error (p, at, "%s has no ports; write \"*\"", text);
+    return;
+  }
+  arena_append (p->arena, draft->grant.ip, draft->grant.n_ip, item);
 }
 
 static void
 read_grant_ip (PolicyParser *p, void *target)
 {
-  GrantDraft *draft = target;
-  size_t n, at = parser_here (p);
-  const char **texts = parser_strings (p, &n);
-
-  for (size_t i = 0; i < n; i++) {
-    const char *colon = strchr (texts[i], ':');
-    const char *ports = colon ? colon + 1 : texts[i];
-    IpItem item = {0};
-    if (colon
-        && !parser_protocol (p, arena_strndup (p->arena, texts[i], (size_t)(colon - texts[i])), at,
-                             &item.protocol))
-      continue;
-    if (!parser_ports (p, ports, at, &item))
-      continue;
-    if (!policy_protocol_has_ports (item.protocol) && !all_ports (&item)) {
-      parser_error (p, at, "%s has no ports; write \"*\"", texts[i]);
-      continue;
-    }
-    arena_append (p->arena, draft->grant.ip, draft->grant.n_ip, item);
-  }
+  parser_each_string (p, read_ip_item, target);
 }
 
 static bool
@@ -325,6 +317,7 @@ read_grant_app (PolicyParser *p, void *target)
     if (!json_reader_next_member (&p->reader, &name))
       return;
     NodeCap cap = {.name = arena_strndup (p->arena, name.text, name.length)};
+    size_t mark = parser_push_name (p, cap.name);
     if (!is_capability_name (cap.name))
       parser_error (p, at, "\"%s\" must look like example.com/name (no https://)", cap.name);
     else if (is_reserved_capability (cap.name))
@@ -333,23 +326,26 @@ read_grant_app (PolicyParser *p, void *target)
       cap.values = parser_raw (p);
       arena_append (p->arena, draft->grant.app, draft->grant.n_app, cap);
     }
+    parser_pop (p, mark);
   }
+}
+
+static void
+read_via_tag (PolicyParser *p, const char *text, size_t at, void *target)
+{
+  GrantDraft *draft = target;
+  Selector selector;
+
+  if (strncmp (text, "tag:", 4) != 0)
+    parser_error (p, at, "\"via\" takes tags only");
+  else if (parser_selector (p, text, at, SELECT_BIT (SELECT_TAG), "\"via\"", &selector))
+    arena_append (p->arena, draft->grant.via, draft->grant.n_via, selector.name);
 }
 
 static void
 read_grant_via (PolicyParser *p, void *target)
 {
-  GrantDraft *draft = target;
-  size_t n, at = parser_here (p);
-  const char **texts = parser_strings (p, &n);
-
-  for (size_t i = 0; i < n; i++) {
-    Selector selector;
-    if (strncmp (texts[i], "tag:", 4) != 0)
-      parser_error (p, at, "\"via\" takes tags only");
-    else if (parser_selector (p, texts[i], at, SELECT_BIT (SELECT_TAG), "\"via\"", &selector))
-      arena_append (p->arena, draft->grant.via, draft->grant.n_via, selector.name);
-  }
+  parser_each_string (p, read_via_tag, target);
 }
 
 static void
@@ -363,9 +359,11 @@ check_grant (PolicyParser *p, const Grant *grant, size_t at)
 {
   if (grant->n_ip == 0 && grant->n_app == 0)
     parser_error (p, at, "say what is granted: \"ip\" or \"app\"");
-  if (grant->n_app > 0 && has_type (&grant->dst, SELECT_INTERNET))
-    parser_error (p, at, "\"app\" does not go with autogroup:internet");
-  check_self (p, at, &grant->src, &grant->dst, PEOPLE);
+  for (size_t i = 0; grant->n_app > 0 && i < grant->dst.n; i++)
+    if (grant->dst.items[i].type == SELECT_INTERNET)
+      parser_selector_error (p, &grant->dst.items[i],
+                             "\"app\" does not go with autogroup:internet");
+  check_self (p, &grant->src, &grant->dst, PEOPLE);
 }
 
 void
@@ -398,6 +396,7 @@ typedef struct
   SshRule rule;
   bool has_action;
   bool has_period;
+  size_t period_at;
 } SshDraft;
 
 static void
@@ -422,47 +421,59 @@ read_ssh_src (PolicyParser *p, void *target)
 }
 
 static void
+read_ssh_target (PolicyParser *p, const char *text, size_t at, void *target)
+{
+  SshDraft *draft = target;
+  Selector selector;
+
+  if (!parser_selector (p, text, at, DESTINATIONS, "destination", &selector))
+    return;
+  if (SSH_DESTINATIONS & SELECT_BIT (selector.type))
+    arena_append (p->arena, draft->rule.dst.items, draft->rule.dst.n, selector);
+  else
+    parser_error (p, at,
+                  "SSH rules can target tags, your own devices or one user's own devices, not %s",
+                  text);
+}
+
+static void
 read_ssh_dst (PolicyParser *p, void *target)
+{
+  parser_each_string (p, read_ssh_target, target);
+}
+
+static void
+read_ssh_user (PolicyParser *p, const char *text, size_t at, void *target)
 {
   SshDraft *draft = target;
 
-  if (!parser_want (p, JSON_ARRAY, "a list"))
-    return;
-  json_reader_enter_array (&p->reader);
-  for (size_t i = 0; json_reader_next_element (&p->reader); i++) {
-    size_t mark = parser_push_index (p, i), at;
-    const char *text = parser_string (p, &at);
-    Selector selector;
-    if (text && parser_selector (p, text, at, DESTINATIONS, "destination", &selector)) {
-      if (SSH_DESTINATIONS & SELECT_BIT (selector.type))
-        arena_append (p->arena, draft->rule.dst.items, draft->rule.dst.n, selector);
-      else
-        parser_error (
-            p, at, "SSH rules can target tags, your own devices or one user's own devices, not %s",
-            text);
-    }
-    parser_pop (p, mark);
-  }
+  if (text[0] == '\0' || strcmp (text, "*") == 0)
+    parser_error (p, at, "name the login users");
+  else if (strncmp (text, "localpart:*@", 12) == 0 && strchr (text + 12, '*'))
+    parser_error (p, at, "\"%s\" names no domain", text);
+  arena_append (p->arena, draft->rule.users, draft->rule.n_users, text);
 }
 
 static void
 read_ssh_users (PolicyParser *p, void *target)
 {
-  SshDraft *draft = target;
-  size_t at = parser_here (p);
+  parser_each_string (p, read_ssh_user, target);
+}
 
-  draft->rule.users = parser_strings (p, &draft->rule.n_users);
-  for (size_t i = 0; i < draft->rule.n_users; i++)
-    if (draft->rule.users[i][0] == '\0' || strcmp (draft->rule.users[i], "*") == 0)
-      parser_error (p, at, "name the login users");
+static void
+read_ssh_variable (PolicyParser *p, const char *text, size_t at, void *target)
+{
+  SshDraft *draft = target;
+
+  if (text[0] == '\0')
+    parser_error (p, at, "name the variables that may be set");
+  arena_append (p->arena, draft->rule.accept_env, draft->rule.n_accept_env, text);
 }
 
 static void
 read_ssh_env (PolicyParser *p, void *target)
 {
-  SshDraft *draft = target;
-
-  draft->rule.accept_env = parser_strings (p, &draft->rule.n_accept_env);
+  parser_each_string (p, read_ssh_variable, target);
 }
 
 /* "12h", "90m", "1h30m", "always". */
@@ -493,35 +504,43 @@ read_ssh_period (PolicyParser *p, void *target)
   const char *text = parser_string (p, &at);
 
   draft->has_period = true;
+  draft->period_at = at;
   if (text && !parse_period (text, &draft->rule.check_period_s))
     parser_error (p, at, "\"checkPeriod\" must be between 0 and 168h");
+}
+
+static void
+check_ssh_target (PolicyParser *p, const SshRule *rule, const Selector *dst)
+{
+  bool from_tags = has_type (&rule->src, SELECT_TAG) || has_type (&rule->src, SELECT_TAGGED);
+
+  if (dst->type == SELECT_USER
+      && (rule->src.n != 1 || rule->src.items[0].type != SELECT_USER
+          || strcmp (rule->src.items[0].name, dst->name) != 0))
+    parser_selector_error (
+        p, dst, "SSH rules can target tags, your own devices or one user's own devices, not %s",
+        dst->text);
+  else if (from_tags && (dst->type == SELECT_MEMBER || dst->type == SELECT_SELF))
+    parser_selector_error (p, dst,
+                           "tagged devices cannot be given access to people's devices by SSH");
 }
 
 static void
 check_ssh (PolicyParser *p, const SshDraft *draft, size_t at)
 {
   const SshRule *rule = &draft->rule;
-  bool to_people = has_type (&rule->dst, SELECT_USER) || has_type (&rule->dst, SELECT_MEMBER)
-                   || has_type (&rule->dst, SELECT_SELF);
-  bool from_tags = has_type (&rule->src, SELECT_TAG) || has_type (&rule->src, SELECT_TAGGED);
 
   if (!draft->has_action)
     parser_error (p, at, "set \"accept\" or \"check\"");
   if (rule->n_users == 0)
     parser_error (p, at, "name the login users");
-  if (draft->has_period && !rule->check)
-    parser_error (p, at, "\"checkPeriod\" goes only with \"check\"");
-  if (from_tags && to_people)
-    parser_error (p, at, "tagged devices cannot be given access to people's devices by SSH");
-  for (size_t i = 0; i < rule->dst.n; i++) {
-    const Selector *dst = &rule->dst.items[i];
-    if (dst->type == SELECT_USER
-        && (rule->src.n != 1 || rule->src.items[0].type != SELECT_USER
-            || strcmp (rule->src.items[0].name, dst->name) != 0))
-      parser_error (p, at,
-                    "SSH rules can target tags, your own devices or one user's own devices, not %s",
-                    dst->text);
+  if (draft->has_period && !rule->check) {
+    size_t mark = parser_push_name (p, "checkPeriod");
+    parser_error (p, draft->period_at, "\"checkPeriod\" goes only with \"check\"");
+    parser_pop (p, mark);
   }
+  for (size_t i = 0; i < rule->dst.n; i++)
+    check_ssh_target (p, rule, &rule->dst.items[i]);
 }
 
 void

@@ -194,7 +194,7 @@ bool
 parser_selector (PolicyParser *p, const char *text, size_t at, unsigned allowed, const char *place,
                  Selector *out)
 {
-  *out = (Selector){0};
+  *out = (Selector){.at = at, .path = arena_strdup (p->arena, p->path)};
   if (!classify (p, text, at, out))
     return false;
   if (!(allowed & SELECT_BIT (out->type))) {
@@ -204,22 +204,28 @@ parser_selector (PolicyParser *p, const char *text, size_t at, unsigned allowed,
   return check_defined (p, at, out);
 }
 
+typedef struct
+{
+  SelectorList list;
+  unsigned allowed;
+  const char *place;
+} SelectorsDraft;
+
+static void
+read_one_selector (PolicyParser *p, const char *text, size_t at, void *target)
+{
+  SelectorsDraft *draft = target;
+  Selector selector;
+
+  if (parser_selector (p, text, at, draft->allowed, draft->place, &selector))
+    arena_append (p->arena, draft->list.items, draft->list.n, selector);
+}
+
 SelectorList
 parser_selectors (PolicyParser *p, unsigned allowed, const char *place)
 {
-  SelectorList list = {0};
-  size_t at;
+  SelectorsDraft draft = {.allowed = allowed, .place = place};
 
-  if (!parser_want (p, JSON_ARRAY, "a list"))
-    return list;
-  json_reader_enter_array (&p->reader);
-  for (size_t i = 0; json_reader_next_element (&p->reader); i++) {
-    size_t mark = parser_push_index (p, i);
-    const char *text = parser_string (p, &at);
-    Selector selector;
-    if (text && parser_selector (p, text, at, allowed, place, &selector))
-      arena_append (p->arena, list.items, list.n, selector);
-    parser_pop (p, mark);
-  }
-  return list;
+  parser_each_string (p, read_one_selector, &draft);
+  return draft.list;
 }

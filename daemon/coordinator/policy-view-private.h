@@ -10,7 +10,8 @@ typedef struct
   size_t n_subnets;
   IpSet subnet_set;
   IpSet addresses; /* own */
-  bool exit;       /* both default routes are announced and approved */
+  bool exit;       /* a default route is announced and approved */
+  bool no_v4;      /* has the attribute disable-ipv4 */
   IpPrefix *all;
   size_t n_all;
 } NodeRoutes;
@@ -19,6 +20,7 @@ typedef struct
 typedef struct
 {
   IpSet set;
+  IpSet named; /* SET without the subnet routes that "*" brings along */
   const char **texts;
   size_t n_texts;
   const char *key;
@@ -56,6 +58,14 @@ bool view_node_satisfies (const PolicyView *view, const char *const *postures, s
 
 /* True when an approver list names the node. */
 bool view_approves (const PolicyView *view, const SelectorList *approvers, const PolicyNode *node);
+
+/* SSH (policy-ssh.c): whether SRC comes in at DST by RULE, as a login name of the rule's; USER may
+ * be any name. */
+bool view_ssh_admits (PolicyView *view, const SshRule *rule, const PolicyNode *src,
+                      const PolicyNode *dst, const char *user);
+
+/* Notes which nodes go without IPv4. */
+void view_note_families (PolicyView *view);
 
 void view_resolve_routes (PolicyView *view);
 void view_resolve_sources (PolicyView *view);

@@ -46,6 +46,7 @@ typedef struct
 {
   IpRange range; /* of both families when any */
   bool any;      /* "*" */
+  bool as_range; /* written first-last even where a prefix would do */
   PortRange ports;
 } PolicyDst;
 

@@ -12,12 +12,23 @@ is_source (const NodeRoutes *routes, const PolicyRule *rule)
          || ip_set_overlaps (&routes->subnet_set, &rule->sources);
 }
 
+/* The internet, or the whole of one family. */
+static bool
+holds_internet (const PolicyView *view, const IpSet *set)
+{
+  bool whole = ip_set_contains_set (set, &view->internet);
+
+  for (size_t i = 0; i < view->everything.n && !whole; i++)
+    whole = ip_set_contains_range (set, &view->everything.ranges[i]);
+  return whole;
+}
+
 static bool
 is_destination (const PolicyView *view, const NodeRoutes *routes, const PolicyRule *rule)
 {
   return ip_set_overlaps (&routes->addresses, &rule->destinations)
          || ip_set_overlaps (&routes->subnet_set, &rule->destinations)
-         || (routes->exit && ip_set_contains_set (&rule->destinations, &view->internet));
+         || (routes->exit && holds_internet (view, &rule->destinations));
 }
 
 static bool
@@ -30,6 +41,46 @@ reaches (PolicyView *view, size_t a, size_t b, const PolicyRules *rules)
   return false;
 }
 
+static bool
+has_via_tag (const Grant *grant, const PolicyNode *node)
+{
+  for (size_t i = 0; i < grant->n_via; i++)
+    if (view_node_has_tag (node, grant->via[i]))
+      return true;
+  return false;
+}
+
+/* A destination of a via grant speaks of a route of the router's. */
+static bool
+via_concerns (PolicyView *view, const Selector *dst, const NodeRoutes *routes)
+{
+  IpSetBuilder b = ip_set_builder (view->arena);
+
+  if (dst->type == SELECT_INTERNET)
+    return routes->exit;
+  if (dst->type == SELECT_ANY || dst->type == SELECT_SELF)
+    return false;
+  view_add_selector (view, dst, &b);
+  IpSet set = ip_set_build (&b);
+  return ip_set_overlaps (&set, &routes->subnet_set);
+}
+
+/* A via grant of capabilities alone makes no rule, but its two sides know each other (D.6). */
+static bool
+knows_by_via (PolicyView *view, size_t a, size_t router)
+{
+  for (size_t g = 0; g < view->policy->n_grants; g++) {
+    const Grant *grant = &view->policy->grants[g];
+    if (grant->n_via == 0 || grant->n_ip > 0 || !has_via_tag (grant, &view->tailnet->nodes[router])
+        || !ip_set_overlaps (&view->routes[a].addresses, &view->sources[g].set))
+      continue;
+    for (size_t d = 0; d < grant->dst.n; d++)
+      if (via_concerns (view, &grant->dst.items[d], &view->routes[router]))
+        return true;
+  }
+  return false;
+}
+
 bool
 policy_view_are_peers (PolicyView *view, size_t a, size_t b)
 {
@@ -38,7 +89,8 @@ policy_view_are_peers (PolicyView *view, size_t a, size_t b)
 
   return a != b
          && (reaches (view, a, b, of_a) || reaches (view, b, a, of_a) || reaches (view, a, b, of_b)
-             || reaches (view, b, a, of_b));
+             || reaches (view, b, a, of_b) || knows_by_via (view, a, b)
+             || knows_by_via (view, b, a));
 }
 
 static bool
@@ -78,19 +130,9 @@ route_is_of_use (PolicyView *view, size_t viewer, const IpPrefix *route)
         && ip_set_overlaps_range (&rule->destinations, &range))
       return true;
     if (ip_set_overlaps_range (&rule->sources, &range)
-        && (ip_set_overlaps (&view->routes[viewer].addresses, &rule->destinations)
-            || ip_set_overlaps (&view->routes[viewer].subnet_set, &rule->destinations)))
+        && is_destination (view, &view->routes[viewer], rule))
       return true;
   }
-  return false;
-}
-
-static bool
-has_via_tag (const Grant *grant, const PolicyNode *node)
-{
-  for (size_t i = 0; i < grant->n_via; i++)
-    if (view_node_has_tag (node, grant->via[i]))
-      return true;
   return false;
 }
 
@@ -116,9 +158,8 @@ via_verdict (PolicyView *view, size_t viewer, size_t peer, const IpPrefix *route
       continue;
     for (size_t d = 0; d < grant->dst.n && !covers; d++) {
       const Selector *dst = &grant->dst.items[d];
-      IpRange wanted = ip_range_of_prefix (&dst->prefix);
-      covers = (dst->type == SELECT_PREFIX || dst->type == SELECT_HOST)
-               && ip_set_overlaps_range (&(IpSet){&wanted, 1}, &range);
+      covers = dst->type != SELECT_INTERNET
+               && via_concerns (view, dst, &(NodeRoutes){.subnet_set = {&range, 1}});
     }
     if (!covers)
       continue;
@@ -172,8 +213,9 @@ gives_exit (PolicyView *view, size_t viewer, size_t peer)
   if (!view->routes[peer].exit)
     return false;
   for (size_t i = 0; i < rules->n; i++)
-    if (ip_set_overlaps (&view->routes[viewer].addresses, &rules->rules[i].sources)
-        && ip_set_contains_set (&rules->rules[i].destinations, &view->internet))
+    if (rules->rules[i].n_grants == 0
+        && ip_set_overlaps (&view->routes[viewer].addresses, &rules->rules[i].sources)
+        && holds_internet (view, &rules->rules[i].destinations))
       return true;
   return false;
 }
@@ -191,8 +233,11 @@ policy_view_allowed_ips (PolicyView *view, size_t viewer, size_t peer, size_t *n
   IpPrefix *list = NULL;
 
   *n = 0;
+  bool no_v4 = routes->no_v4 || view->routes[viewer].no_v4;
   for (size_t i = 0; i < routes->addresses.n; i++) {
     const IpRange *range = &routes->addresses.ranges[i];
+    if (no_v4 && range->first.family == 4)
+      continue;
     arena_append (view->arena, list, *n, ip_single (&range->first));
   }
   for (size_t i = 0; i < routes->n_subnets; i++)

@@ -132,6 +132,11 @@ walk (PolicyParser *p, size_t size, int number)
   for (size_t i = 0; i < N_SECTIONS; i++)
     members[i] = (PolicyMember){sections[i].name, sections[i].read[number]};
   json_reader_init (&p->reader, p->text, size);
+  if (json_reader_peek (&p->reader) != JSON_OBJECT && json_reader_ok (&p->reader)) {
+    parser_error (p, p->reader.pos, "expected an object in { } here");
+    json_reader_clear (&p->reader);
+    return false;
+  }
   parser_object (p, members, N_SECTIONS, NULL);
   if (json_reader_ok (&p->reader) && !json_reader_end (&p->reader))
     json_reader_fail (&p->reader, "nothing behind the last }");
@@ -188,6 +193,35 @@ warn_of_cycles (PolicyParser *p)
   }
 }
 
+static bool
+set_holds (const Policy *policy, const NamedIpSet *set, const char *name, size_t depth)
+{
+  for (size_t i = 0; i < set->n && depth <= policy->n_ipsets; i++) {
+    const IpSetOperation *operation = &set->operations[i];
+    if (operation->is_range || operation->target.type != SELECT_IPSET)
+      continue;
+    if (strcmp (operation->target.name, name) == 0)
+      return true;
+    const NamedIpSet *next = policy_ipset (policy, operation->target.name);
+    if (next && set_holds (policy, next, name, depth + 1))
+      return true;
+  }
+  return false;
+}
+
+/* A set that contains itself by way of others means nothing. */
+static void
+refuse_set_cycles (PolicyParser *p)
+{
+  const Policy *policy = p->policy;
+
+  for (size_t i = 0; i < policy->n_ipsets; i++) {
+    const NamedIpSet *set = &policy->ipsets[i];
+    if (set_holds (policy, set, set->name, 0))
+      parser_selector_error (p, &set->operations[0].target, "%s contains itself", set->name);
+  }
+}
+
 /* The grant that stands for "no rules at all": everybody may reach everything. */
 static void
 allow_everything (Policy *policy)
@@ -220,8 +254,11 @@ policy_parse (const char *text, size_t size, PolicyIssues *issues)
     /* A setting that nobody knows is the same in each walk, and told in the first. */
     p.known_only = true;
     walk (&p, size, 1);
+    refuse_set_cycles (&p);
     walk (&p, size, 2);
     warn_of_cycles (&p);
+    for (size_t i = 0; i < p.policy->n_acls; i++)
+      arena_append (p.arena, p.policy->grants, p.policy->n_grants, p.policy->acls[i]);
     if (p.policy->allow_all)
       allow_everything (p.policy);
   }

@@ -76,6 +76,8 @@ typedef struct
   PolicyRole role;  /* SELECT_ROLE */
   const char *text; /* as written, trimmed */
   const char *name;
+  const char *path; /* where it stands, for errors that show later */
+  size_t at;
   IpPrefix prefix; /* SELECT_PREFIX, SELECT_HOST */
 } Selector;
 
@@ -196,9 +198,17 @@ typedef struct
   int64_t check_period_s; /* 0: always */
 } SshRule;
 
+/* A text of the file and where it stands. */
 typedef struct
 {
-  const char *text; /* as written */
+  const char *text;
+  const char *path; /* "tests[0].accept[1]" */
+  unsigned line, column;
+} PolicyText;
+
+typedef struct
+{
+  PolicyText written;
   Selector host;
   uint16_t port;
 } TestTarget;
@@ -209,18 +219,14 @@ typedef struct
   uint8_t protocol; /* 0: any of the default set */
   TestTarget *accept, *deny;
   size_t n_accept, n_deny;
-  unsigned line;
-  const char *path;
 } PolicyTest;
 
 typedef struct
 {
   Selector src;
   SelectorList dst;
-  const char **accept, **check, **deny;
+  PolicyText *accept, *check, *deny; /* login names */
   size_t n_accept, n_check, n_deny;
-  unsigned line;
-  const char *path;
 } SshTest;
 
 typedef struct Policy Policy;
@@ -233,6 +239,8 @@ struct Policy
   bool disable_ipv4;
   Grant *grants; /* grants in file order, then the ACLs taken apart */
   size_t n_grants;
+  Grant *acls; /* while parsing: what goes behind the grants */
+  size_t n_acls;
   NamedSelectors *groups;
   size_t n_groups;
   NamedSelectors *tag_owners;
