@@ -176,14 +176,13 @@ add_cap_grant (PolicyView *view, PolicyRule *rule, const IpRange *ranges, size_t
     arena_append (view->arena, rule->grants, rule->n_grants, cap_grant);
 }
 
-static const char *
-companion_of (const char *name)
+static bool
+grants_capability (const Grant *grant, const char *name)
 {
-  if (strcmp (name, CAP_DRIVE) == 0)
-    return CAP_DRIVE_SHARER;
-  if (strcmp (name, CAP_RELAY) == 0)
-    return CAP_RELAY_TARGET;
-  return NULL;
+  for (size_t i = 0; i < grant->n_app; i++)
+    if (strcmp (grant->app[i].name, name) == 0)
+      return true;
+  return false;
 }
 
 /* Some capabilities need their mirror image on the other side (D.4 step 5). */
@@ -191,14 +190,16 @@ static void
 add_companions (PolicyView *view, PolicyRules *rules, const Grant *grant, const IpSet *sources,
                 const IpSet *destinations, bool any)
 {
-  for (size_t i = 0; i < grant->n_app; i++) {
-    const char *name = companion_of (grant->app[i].name);
-    if (!name)
+  static const char *const companions[][2]
+      = {{CAP_DRIVE, CAP_DRIVE_SHARER}, {CAP_RELAY, CAP_RELAY_TARGET}};
+
+  for (size_t i = 0; i < 2; i++) {
+    if (!grants_capability (grant, companions[i][0]))
       continue;
     GrantSources reversed = view_sources_of (view, destinations, any, false);
     PolicyRule rule = rule_from (&reversed, grant->line);
     NodeCap *cap = arena_array (view->arena, NodeCap, 1);
-    cap->name = name;
+    cap->name = companions[i][1];
     add_cap_grant (view, &rule, sources->ranges, sources->n, cap, 1);
     add_rule (view, rules, &rule);
   }

@@ -26,7 +26,7 @@ each_member (PolicyParser *p, void (*read) (PolicyParser *p, const char *name, s
     return;
   json_reader_enter_object (&p->reader);
   for (;;) {
-    size_t at = parser_here (p);
+    size_t at = parser_name_here (p);
     if (!json_reader_next_member (&p->reader, &name))
       return;
     char *copy = arena_strndup (p->arena, name.text, name.length);

@@ -29,6 +29,16 @@ parser_here (PolicyParser *p)
   return p->reader.pos;
 }
 
+size_t
+parser_name_here (PolicyParser *p)
+{
+  size_t at = parser_here (p);
+
+  while (at < p->reader.size && (isspace ((unsigned char)p->text[at]) || p->text[at] == ','))
+    at++;
+  return at;
+}
+
 /* Goes on from the place that was asked for last: most questions come in the order of the text. */
 void
 parser_position (PolicyParser *p, size_t at, unsigned *line, unsigned *column)
@@ -270,7 +280,7 @@ parser_object (PolicyParser *p, const PolicyMember *members, size_t n, void *tar
     return;
   json_reader_enter_object (&p->reader);
   for (;;) {
-    size_t at = parser_here (p);
+    size_t at = parser_name_here (p);
     if (!json_reader_next_member (&p->reader, &name))
       return;
     char *copy = arena_strndup (p->arena, name.text, name.length);
@@ -392,7 +402,7 @@ parser_split_target (PolicyParser *p, const char *text, char **target, char **po
   if (text[0] == '[') {
     /* "[addr]" or "[addr]/64" */
     char *close = strchr (*target, ']');
-    if (!close)
+    if (!close || !memchr (*target, ':', (size_t)(close - *target)))
       return true;
     *target = arena_printf (p->arena, "%.*s%s", (int)(close - *target - 1), *target + 1, close + 1);
     return true;

@@ -31,6 +31,10 @@ typedef struct
 
 /* Offset of the next value. */
 size_t parser_here (PolicyParser *p);
+
+/* Offset of the next member's name. */
+size_t parser_name_here (PolicyParser *p);
+
 unsigned parser_line (PolicyParser *p, size_t at);
 void parser_position (PolicyParser *p, size_t at, unsigned *line, unsigned *column);
 

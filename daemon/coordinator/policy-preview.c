@@ -147,6 +147,8 @@ read_node (NodeList *list, JsonReader *r)
 
   json_reader_enter_object (r);
   while (json_reader_next_member (r, &name)) {
+    if (json_reader_null (r))
+      continue;
     if (json_string_equal (name, "name"))
       node.name = copy_string (list, r);
     else if (json_string_equal (name, "user"))

@@ -313,7 +313,7 @@ read_grant_app (PolicyParser *p, void *target)
     return;
   json_reader_enter_object (&p->reader);
   for (;;) {
-    size_t at = parser_here (p);
+    size_t at = parser_name_here (p);
     if (!json_reader_next_member (&p->reader, &name))
       return;
     NodeCap cap = {.name = arena_strndup (p->arena, name.text, name.length)};
