@@ -17,10 +17,13 @@
 #include "wire/h2.h"
 #include "wire/http1.h"
 #include "wire/noise-record.h"
+#include "wire/web-socket.h"
 #include "wire/zstd-frames.h"
 
 #define DIAL_CANDIDATES_MAX 8
-#define DIAL_ATTEMPTS_MAX   (2 * (DIAL_CANDIDATES_MAX + 1)) /* plain and TLS each; the last: DNS */
+#define DIAL_BY_NAME        DIAL_CANDIDATES_MAX
+#define DIAL_WEB_SOCKET     (DIAL_CANDIDATES_MAX + 1) /* by name, when nothing else was let through */
+#define DIAL_ATTEMPTS_MAX   (2 * (DIAL_CANDIDATES_MAX + 2)) /* plain and TLS each */
 #define FETCHES_MAX         5                               /* the key and four ping replies */
 #define PINGS_MAX           8                               /* waiting for session or for a link */
 
@@ -91,6 +94,9 @@ typedef struct
   IpAddr local;
   NoiseInitiator noise;
   Buffer in;
+  bool in_web_socket;
+  char web_socket_key[WEB_SOCKET_KEY_SIZE];
+  WebSocket web_socket;
   AttemptFailure failure;
   ControlProblem problem;
   char text[160];
@@ -100,6 +106,7 @@ typedef struct
 {
   bool active;
   bool dns_tried;
+  bool web_socket_tried;
   int64_t deadline;
   int64_t last_at; /* when a race began last, for the two-minute rule; 0 never */
   bool at_root;    /* /ts2021 without the URL's path, after the prefixed one failed */
@@ -112,6 +119,8 @@ typedef struct
 {
   uint32_t connection; /* 0: none */
   IpAddr local;
+  bool in_web_socket; /* everything goes in its messages */
+  WebSocket web_socket;
   NoiseRecords records;
   Buffer plain;
   size_t early_skip;
@@ -315,8 +324,9 @@ int64_t dial_deadline (const Control *c);
 void dial_set_plan (Control *c, const DialCandidate *plan, size_t count);
 
 /* link.c */
+/* WEB_SOCKET: the state of the one that carries everything, or NULL. REST is what it carried. */
 void link_open (Control *c, uint32_t connection, const IpAddr *local, const NoiseKeys *keys,
-                const uint8_t *rest, size_t rest_size);
+                const WebSocket *web_socket, const uint8_t *rest, size_t rest_size);
 bool link_ready (const Control *c);
 void link_close (Control *c, const char *why); /* tells every routine that its request is lost */
 void link_doom (Control *c, const char *why);  /* closes it once the present event is done */

@@ -143,12 +143,20 @@ start_due (Control *c)
   }
   if (alive)
     return;
-  if (c->dial.dns_tried) {
+  if (!c->dial.dns_tried) {
+    c->dial.dns_tried = true;
+    add_pair (c, DIAL_BY_NAME, NULL, c->now, RACE_US, false);
+  } else if (!c->dial.web_socket_tried && most_telling (c)->failure == ATTEMPT_FAILURE_HTTP) {
+    /* something speaks HTTP and lets no other protocol through (§18.3) */
+    c->dial.web_socket_tried = true;
+    c->dial.deadline = c->now + RACE_US;
+    add_pair (c, DIAL_WEB_SOCKET, NULL, c->now, RACE_US, false);
+    c->dial.attempts[2 * DIAL_WEB_SOCKET].in_web_socket = true;
+    c->dial.attempts[2 * DIAL_WEB_SOCKET + 1].in_web_socket = true;
+  } else {
     race_lost (c);
     return;
   }
-  c->dial.dns_tried = true;
-  add_pair (c, DIAL_CANDIDATES_MAX, NULL, c->now, RACE_US, false);
   start_due (c);
 }
 
@@ -177,8 +185,9 @@ dial_start (Control *c)
   d->active = true;
   d->last_at = c->now;
   d->dns_tried = c->n_dial_plan == 0;
+  d->web_socket_tried = false;
   if (d->dns_tried)
-    add_pair (c, DIAL_CANDIDATES_MAX, NULL, c->now, RACE_US, tls_first);
+    add_pair (c, DIAL_BY_NAME, NULL, c->now, RACE_US, tls_first);
   for (size_t i = 0; i < c->n_dial_plan; i++) {
     const DialCandidate *candidate = &c->dial_plan[i];
     int64_t delay = plan_us (candidate->start_delay_s), timeout = plan_us (candidate->timeout_s);
@@ -191,6 +200,33 @@ dial_start (Control *c)
 }
 
 /* --- One attempt's bytes ------------------------------------------------------------------- */
+
+/* The target's query, with what base64 has and a URL has not in other words. */
+static void
+add_query (const char *handshake, Buffer *out)
+{
+  buffer_append_text (out, "?X-Tailscale-Handshake=");
+  for (const char *at = handshake; *at != '\0'; at++)
+    buffer_append_format (out, *at == '+' || *at == '/' || *at == '=' ? "%%%02X" : "%c", *at);
+}
+
+static void
+add_fields (Control *c, Attempt *a, const char *handshake, Buffer *out)
+{
+  if (!a->in_web_socket) {
+    buffer_append_format (out,
+                          "Connection: upgrade\r\nUpgrade: %s\r\n"
+                          "X-Tailscale-Handshake: %s\r\nContent-Length: 0\r\n",
+                          protocol, handshake);
+    return;
+  }
+  web_socket_key (c->random, a->web_socket_key);
+  buffer_append_format (out,
+                        "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+                        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n"
+                        "Sec-WebSocket-Protocol: %s\r\n",
+                        a->web_socket_key, protocol);
+}
 
 static void
 send_upgrade (Control *c, Attempt *a, const ControlEvent *event)
@@ -210,20 +246,28 @@ send_upgrade (Control *c, Attempt *a, const ControlEvent *event)
     return;
   }
   base64_encode (initiation, sizeof initiation, handshake);
-  buffer_append_text (&out, "POST ");
+  buffer_append_text (&out, a->in_web_socket ? "GET " : "POST ");
   if (event->dialed.absolute_form)
     buffer_append_format (&out, "http://%s", c->url.http.authority);
-  buffer_append_format (&out,
-                        "%s/ts2021 HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\n"
-                        "Connection: upgrade\r\nUpgrade: %s\r\n"
-                        "X-Tailscale-Handshake: %s\r\nContent-Length: 0\r\n",
-                        c->dial.at_root ? "" : c->url.path, c->url.http.authority, c->user_agent,
-                        protocol, handshake);
+  buffer_append_format (&out, "%s/ts2021", c->dial.at_root ? "" : c->url.path);
+  if (a->in_web_socket)
+    add_query (handshake, &out);
+  buffer_append_format (&out, " HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\n", c->url.http.authority,
+                        c->user_agent);
+  add_fields (c, a, handshake, &out);
   if (event->dialed.proxy_authorization)
     buffer_append_format (&out, "Proxy-Authorization: %s\r\n", event->dialed.proxy_authorization);
   buffer_append_text (&out, "\r\n");
   control_send (c, a->connection, &out);
   a->state = ATTEMPT_UPGRADING;
+}
+
+static bool
+is_accepted (const Attempt *a, const Http1Head *head)
+{
+  if (a->in_web_socket)
+    return web_socket_accepted (head, a->web_socket_key, protocol);
+  return head->status == 101 && http1_text_is (http1_field (head, "Upgrade"), protocol);
 }
 
 /* False: more bytes are needed, or the attempt has failed. */
@@ -244,7 +288,7 @@ take_head (Control *c, Attempt *a)
     case HTTP1_DONE:
       break;
   }
-  if (head.status != 101 || !http1_text_is (http1_field (&head, "Upgrade"), protocol)) {
+  if (!is_accepted (a, &head)) {
     /* a redirect is no different: it is not followed */
     snprintf (text, sizeof text,
               "HTTP status %d instead of a change of protocol (is there a proxy?)", head.status);
@@ -296,11 +340,13 @@ take_response (Control *c, Attempt *a)
   uint32_t connection = a->connection;
   IpAddr local = a->local;
   Buffer rest = a->in;
+  bool in_web_socket = a->in_web_socket;
+  WebSocket web_socket = a->web_socket;
   a->in = (Buffer){0};
   a->state = ATTEMPT_FAILED; /* so that its connection is not closed with the others */
   dial_cancel (c);
-  link_open (c, connection, &local, &keys, rest.data + NOISE_RESPONSE_SIZE,
-             rest.size - NOISE_RESPONSE_SIZE);
+  link_open (c, connection, &local, &keys, in_web_socket ? &web_socket : NULL,
+             rest.data + NOISE_RESPONSE_SIZE, rest.size - NOISE_RESPONSE_SIZE);
   buffer_free (&rest);
   noise_keys_clear (&keys);
 }
@@ -318,12 +364,40 @@ attempt_closed (Control *c, Attempt *a)
           "the connection was closed without an answer");
 }
 
+/* What a WebSocket carries. False: it is over. */
+static bool
+take_messages (Control *c, Attempt *a, const uint8_t *data, size_t size)
+{
+  Buffer answers = {0};
+  bool open = web_socket_read (&a->web_socket, data, size, c->random, &a->in, &answers);
+
+  control_send (c, a->connection, &answers);
+  buffer_free (&answers);
+  if (!open)
+    attempt_closed (c, a);
+  return open;
+}
+
 static void
 attempt_bytes (Control *c, Attempt *a, const uint8_t *data, size_t size)
 {
-  buffer_append (&a->in, data, size);
-  if (a->state == ATTEMPT_UPGRADING && !take_head (c, a))
-    return;
+  if (a->state == ATTEMPT_HANDSHAKING && a->in_web_socket) {
+    if (!take_messages (c, a, data, size))
+      return;
+  } else {
+    buffer_append (&a->in, data, size);
+  }
+  if (a->state == ATTEMPT_UPGRADING) {
+    if (!take_head (c, a))
+      return;
+    Buffer rest = a->in_web_socket ? a->in : (Buffer){0};
+    if (a->in_web_socket)
+      a->in = (Buffer){0};
+    bool open = !a->in_web_socket || take_messages (c, a, rest.data, rest.size);
+    buffer_free (&rest);
+    if (!open)
+      return;
+  }
   if (a->state == ATTEMPT_HANDSHAKING)
     take_response (c, a);
 }

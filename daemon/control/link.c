@@ -156,7 +156,7 @@ feed (Control *c, const uint8_t *data, size_t size)
 
 void
 link_open (Control *c, uint32_t connection, const IpAddr *local, const NoiseKeys *keys,
-           const uint8_t *rest, size_t rest_size)
+           const WebSocket *web_socket, const uint8_t *rest, size_t rest_size)
 {
   Link *link = &c->link;
 
@@ -164,17 +164,39 @@ link_open (Control *c, uint32_t connection, const IpAddr *local, const NoiseKeys
   link->connection = connection;
   link->local = *local;
   link->ping_deadline = TIME_NEVER;
+  link->in_web_socket = web_socket != NULL;
+  if (web_socket)
+    link->web_socket = *web_socket;
   link->h2 = h2_client_new ();
   noise_records_init (&link->records, keys);
   log_debug ("control", "connected to %s", c->url.http.authority);
   feed (c, rest, rest_size);
 }
 
+static void
+feed_message (Control *c, const uint8_t *data, size_t size)
+{
+  Link *link = &c->link;
+  Buffer carried = {0}, answers = {0};
+  bool open = web_socket_read (&link->web_socket, data, size, c->random, &carried, &answers);
+
+  control_send (c, link->connection, &answers);
+  if (carried.size > 0)
+    feed (c, carried.data, carried.size);
+  if (!open)
+    link_doom (c, "the WebSocket was closed");
+  buffer_free (&carried);
+  buffer_free (&answers);
+}
+
 bool
 link_event (Control *c, const ControlEvent *event)
 {
   if (event->type == CONTROL_EVENT_BYTES && event->bytes.connection == c->link.connection) {
-    feed (c, event->bytes.data, event->bytes.size);
+    if (c->link.in_web_socket)
+      feed_message (c, event->bytes.data, event->bytes.size);
+    else
+      feed (c, event->bytes.data, event->bytes.size);
     return true;
   }
   if (event->type == CONTROL_EVENT_CLOSED && event->closed.connection == c->link.connection) {
@@ -238,7 +260,12 @@ link_flush (Control *c)
       link_doom (c, "the record counter is used up");
     buffer_reset (&plain);
   }
-  control_send (c, link->connection, &out);
+  if (link->in_web_socket && out.size > 0) {
+    web_socket_write (&plain, out.data, out.size, c->random);
+    control_send (c, link->connection, &plain);
+  } else {
+    control_send (c, link->connection, &out);
+  }
   buffer_free (&plain);
   buffer_free (&out);
   if (!h2_usable (link->h2))

@@ -27,6 +27,7 @@ PARSERS = {
     "store": ["session/record.c", "session/profile.c"],
     "stun": ["path/stun.c"],
     "tunnel-split": ["tunnel/split.c", "tunnel/merge.c"],
+    "web-socket": ["wire/web-socket.c"],
     "wireguard-handshake": ["wireguard/handshake.c", "wireguard/cookie.c", "wireguard/device-messages.c"],
     "wireguard-transport": ["wireguard/messages.c"],
     "zstd-frames": ["wire/zstd-frames.c"],

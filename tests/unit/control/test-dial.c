@@ -157,7 +157,8 @@ test_redirect (void)
 
   h->server.upgrade_status = 301;
   harness_start (h);
-  harness_assert_dials (h, "plain:80 tls:443");
+  /* then once more, as a WebSocket */
+  harness_assert_dials (h, "plain:80 tls:443 plain:80 tls:443");
   g_autofree char *log = harness_log (h);
   g_assert_nonnull (strstr (log, "problem not-a-control-server retrying: could not reach control "
                                  "server control.example: HTTP status 301"));
