@@ -58,8 +58,8 @@ print_help (FILE *out)
   fputs (help_head, out);
   fputs ("\nCommands:\n", out);
   for (size_t i = 0; i < n; i++)
-    fprintf (out, "  %s%s%s\n      %s\n", rows[i].name, rows[i].arguments[0] ? " " : "",
-             rows[i].arguments, rows[i].summary);
+    fprintf (out, "  %s%s%s%s%s\n      %s\n", rows[i].name, rows[i].arguments[0] ? " " : "",
+             rows[i].arguments, rows[i].options[0] ? " " : "", rows[i].options, rows[i].summary);
   fputs (help_options, out);
   fputs ("\nSettings of serve:\n", out);
   keys = config_keys (&n);
@@ -388,7 +388,10 @@ command (const Line *line)
   char *input = NULL;
   Config config;
 
-  if (!load (line, &config))
+  Line here = *line;
+  if (!here.config && here.n_settings == 0 && access (CONFIG_DEFAULT, R_OK) == 0)
+    here.config = CONFIG_DEFAULT;
+  if (!load (&here, &config))
     return EXIT_USAGE;
   if (!config.options.data_dir) {
     config_clear (&config);

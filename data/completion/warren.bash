@@ -19,7 +19,7 @@ _warren() {
   local words
 
   case $command in
-    "") words="up down login logout status ip ping exit-node set get netcheck whois version help"
+    "") words="up down login logout status ip ping exit-node set get netcheck network whois version help"
         [[ $current == -* ]] && words="$common --version" ;;
     up) words="$settings $sign_in --force-reauth --json --reset $common" ;;
     login) words="$settings $sign_in $common" ;;
@@ -33,9 +33,12 @@ _warren() {
         [[ $current == -* ]] || words="all accept-dns accept-routes advertise-exit-node advertise-routes
           advertise-tags exit-node exit-node-allow-lan-access hostname shields-up snat-subnet-routes" ;;
     netcheck) words="--format= $common" ;;
+    network) words="--data-dir= --config= --json --no-join $common"
+        [[ $current == -* ]] || words="create start stop delete status invite nodes approve rename tag move
+          expire remove routes keys users policy dns derp backup restore" ;;
     whois) words="--json --proto= $common" ;;
     version) words="--daemon --json $common" ;;
-    help) words="up down login logout status ip ping exit-node set get netcheck whois version" ;;
+    help) words="up down login logout status ip ping exit-node set get netcheck network whois version" ;;
     *) words=$common ;;
   esac
 

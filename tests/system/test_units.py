@@ -32,36 +32,42 @@ def run(*command):
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
+UNITS = ("warrend.service", "warren-coordinator.service")
+
+
 def staged_root(folder):
-    """A root with the unit and a program where the unit expects it."""
-    unit = os.path.join(BUILD, "data", "system", "warrend.service")
-    with open(unit, encoding="utf-8") as file:
-        program = re.search(r"^ExecStart=(\S+)", file.read(), re.MULTILINE).group(1)
-    os.makedirs(folder + os.path.dirname(program))
-    shutil.copy("/bin/true", folder + program)
+    """A root with the units and a program where they expect it."""
     os.makedirs(folder + "/usr/lib/systemd/system")
-    shutil.copy(unit, folder + "/usr/lib/systemd/system/warrend.service")
+    for name in UNITS:
+        unit = os.path.join(BUILD, "data", "system", name)
+        with open(unit, encoding="utf-8") as file:
+            program = re.search(r"^ExecStart=(\S+)", file.read(), re.MULTILINE).group(1)
+        os.makedirs(folder + os.path.dirname(program), exist_ok=True)
+        shutil.copy("/bin/true", folder + program)
+        shutil.copy(unit, folder + "/usr/lib/systemd/system/" + name)
     with open(folder + "/usr/lib/systemd/system/dbus.socket", "w", encoding="utf-8") as file:
         file.write("[Socket]\nListenStream=/run/dbus/system_bus_socket\n")
     with open(folder + "/usr/lib/systemd/system/dbus.service", "w", encoding="utf-8") as file:
         file.write("[Service]\nExecStart=" + program + "\n")
-    for name in ("basic", "multi-user", "network-pre", "shutdown", "sockets", "sysinit"):
+    for name in ("basic", "multi-user", "network-online", "network-pre", "shutdown", "sockets", "sysinit"):
         with open(folder + f"/usr/lib/systemd/system/{name}.target", "w", encoding="utf-8") as file:
             file.write(f"[Unit]\nDescription={name}\n")
     return folder
 
 
-def unit_is_valid(folder):
-    result = run("systemd-analyze", "verify", f"--root={folder}", "--man=no", "warrend.service")
-    complaints = [line for line in result.stderr.split("\n") if "warrend.service" in line]
-    assert not complaints, "\n".join(complaints)
+def units_are_valid(folder):
+    for name in UNITS:
+        result = run("systemd-analyze", "verify", f"--root={folder}", "--man=no", name)
+        complaints = [line for line in result.stderr.split("\n") if name in line]
+        assert not complaints, "\n".join(complaints)
 
 
-def unit_is_sandboxed(folder):
-    result = run("systemd-analyze", "security", "--offline=true", f"--root={folder}", "warrend.service")
-    exposure = re.search(r"exposure level for warrend.service: ([0-9.]+)", result.stdout)
-    assert exposure, result.stdout + result.stderr
-    assert float(exposure.group(1)) <= MAX_EXPOSURE, f"exposure {exposure.group(1)} > {MAX_EXPOSURE}"
+def units_are_sandboxed(folder):
+    for name in UNITS:
+        result = run("systemd-analyze", "security", "--offline=true", f"--root={folder}", name)
+        exposure = re.search(rf"exposure level for {name}: ([0-9.]+)", result.stdout)
+        assert exposure, result.stdout + result.stderr
+        assert float(exposure.group(1)) <= MAX_EXPOSURE, f"{name}: exposure {exposure.group(1)} > {MAX_EXPOSURE}"
 
 
 def unit_has_two_capabilities(folder):
@@ -89,7 +95,7 @@ def bus_policy_lets_only_us_own_the_name(_folder):
     assert owners == {"warren", "root"}, owners
 
 
-CHECKS = [unit_is_valid, unit_is_sandboxed, unit_has_two_capabilities, actions_are_as_designed,
+CHECKS = [units_are_valid, units_are_sandboxed, unit_has_two_capabilities, actions_are_as_designed,
           bus_policy_lets_only_us_own_the_name]
 
 

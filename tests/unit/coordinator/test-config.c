@@ -144,6 +144,36 @@ test_check (void)
   config_clear (&config);
 }
 
+/* The file that is installed, with everything that it shows switched on. */
+static void
+test_example (void)
+{
+  g_autofree char *text = NULL;
+  g_autoptr (GString) on = g_string_new (NULL);
+  Config config;
+  char *error = NULL;
+  size_t n;
+  const ConfigKey *keys = config_keys (&n);
+
+  g_assert_true (g_file_get_contents (g_getenv ("WARREN_EXAMPLE"), &text, NULL, NULL));
+  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+  for (size_t i = 0; lines[i]; i++) {
+    bool is_off = lines[i][0] == '#' && lines[i][1] != ' ';
+    g_string_append_printf (on, "%s\n", lines[i] + is_off);
+  }
+  for (size_t i = 0; i < n; i++) {
+    g_autofree char *line = g_strdup_printf ("\n%s = ", keys[i].key);
+    g_test_message ("%s", keys[i].option);
+    g_assert_nonnull (strstr (on->str, line));
+  }
+  config_init (&config);
+  bool ok = config_read (&config, on->str, on->len, &error);
+  g_assert_cmpstr (error, ==, NULL);
+  g_assert_true (ok);
+  g_assert_null (config_check (&config));
+  config_clear (&config);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -152,5 +182,6 @@ main (int argc, char **argv)
   g_test_add_func ("/coordinator/config/an-error-names-its-line", test_blame);
   g_test_add_func ("/coordinator/config/each-key-is-an-option-too", test_options);
   g_test_add_func ("/coordinator/config/what-is-missing-is-told", test_check);
+  g_test_add_func ("/coordinator/config/the-example-shows-every-key-and-is-valid", test_example);
   return g_test_run ();
 }
