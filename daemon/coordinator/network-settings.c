@@ -336,7 +336,8 @@ write_wire (const CoSettings *settings, JsonWriter *w)
   json_writer_end_array (w);
   json_writer_name (w, "Routes");
   json_writer_begin_object (w);
-  write_servers (w, settings->domain, &ours); /* none: each device answers by itself */
+  if (settings->magic_dns)
+    write_servers (w, settings->domain, &ours); /* none: each device answers by itself */
   for (size_t i = 0; i < settings->split.n; i++)
     write_servers (w, settings->split.list[i].name, &settings->split.list[i].values);
   json_writer_end_object (w);
