@@ -206,9 +206,10 @@ class Node:
 class Official(Node):
     kind = "official"
 
-    def __init__(self, *arguments, **options):
+    def __init__(self, *arguments, own_etc=False, **options):
+        """With OWN_ETC the daemon has a /etc of its own, in which it can put itself in front of the resolver."""
         super().__init__(*arguments, **options)
-        self.tun = "tailscale0"
+        self.tun, self.own_etc = "tailscale0", own_etc
         self.environment |= {
             "TS_NO_LOGS_NO_SUPPORT": "true", "TS_DEBUG_FIREWALL_MODE": "nftables", "TS_DISABLE_PORTMAPPER": "1",
             "TS_PANIC_IF_HIT_MAIN_CONTROL": "1", "TS_DEBUG_LOG_RATE": "all",
@@ -221,8 +222,24 @@ class Official(Node):
         if self.port:
             command.append(f"--port={self.port}")
         self.restore_resolv_conf()
+        if self.own_etc:
+            command = self._with_etc(command)
         with open(self.log_path, "a") as log:
             self.process = self.host.popen(command, env=self.environment, stdout=log, stderr=subprocess.STDOUT)
+
+    def _with_etc(self, command):
+        etc = os.path.join(self.dir, "etc")
+        shutil.rmtree(etc, ignore_errors=True)
+        os.mkdir(etc)
+        for name in ("hosts", "nsswitch.conf", "passwd", "group"):
+            if os.path.exists(f"/etc/{name}"):
+                shutil.copy(f"/etc/{name}", etc)
+        shutil.copy(self.host.resolv_conf_path, os.path.join(etc, "resolv.conf"))
+        return ["sh", "-c", f'mount --bind "{etc}" /etc && exec "$@"', "sh", *command]
+
+    def see(self, *command):
+        """Runs a command where /etc is the daemon's own."""
+        return run(["nsenter", "-m", "-n", "-t", str(self.process.pid), "--", *command])
 
     def cli_command(self):
         return [os.path.join(self.tailnet.bin, "tailscale"), f"--socket={self.dir}/sock"]
