@@ -17,11 +17,15 @@ struct Stream
   int32_t id;
   H2Header *headers; /* of the message being received */
   size_t n_headers, headers_room, headers_size;
-  bool began;    /* HEADERS event given */
-  bool ended;    /* END event given */
-  Buffer send;   /* body not yet taken */
-  bool send_end; /* the last byte is queued */
-  bool deferred; /* nghttp2 waits for more of it */
+  bool began;   /* HEADERS event given */
+  bool ended;   /* END event given */
+  Rope **ropes; /* body not yet taken */
+  size_t n_ropes, first_rope, ropes_room;
+  uint32_t chunk; /* where in the first rope */
+  size_t offset;  /* and in that chunk */
+  size_t queued;  /* bytes of all ropes left */
+  bool send_end;  /* the last byte is queued */
+  bool deferred;  /* nghttp2 waits for more of it */
 };
 
 typedef struct Queued Queued;
@@ -40,6 +44,8 @@ struct H2
   Stream *streams;
   Queued *first;
   Queued **last;
+  Buffer *out;  /* of the h2_take at hand */
+  size_t until; /* its size when enough was taken */
 };
 
 /* --- Events and streams -------------------------------------------------------------------- */
@@ -98,7 +104,9 @@ remove_stream (H2 *h2, Stream *stream)
     link = &(*link)->next;
   *link = stream->next;
   h2_event_clear (&headers);
-  buffer_free (&stream->send);
+  for (size_t i = stream->first_rope; i < stream->n_ropes; i++)
+    rope_unref (stream->ropes[i]);
+  free (stream->ropes);
   free (stream);
 }
 
@@ -233,6 +241,7 @@ on_sent (nghttp2_session *session, const nghttp2_frame *frame, void *data)
   return 0;
 }
 
+/* Only says how much there is: give_body copies it straight to where it goes. */
 static ssize_t
 read_body (nghttp2_session *session, int32_t stream, uint8_t *out, size_t size, uint32_t *flags,
            nghttp2_data_source *source, void *data)
@@ -241,19 +250,72 @@ read_body (nghttp2_session *session, int32_t stream, uint8_t *out, size_t size, 
 
   if (!s)
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-  size_t n = s->send.size < size ? s->send.size : size;
+  size_t n = s->queued < size ? s->queued : size;
   if (n == 0 && !s->send_end) {
     s->deferred = true;
     return NGHTTP2_ERR_DEFERRED;
   }
-  if (n > 0)
-    memcpy (out, s->send.data, n);
-  buffer_consume (&s->send, n);
-  if (s->send.size == 0 && s->send_end) {
+  if (n == s->queued && s->send_end)
     *flags |= NGHTTP2_DATA_FLAG_EOF;
-    buffer_free (&s->send);
-  }
+  if (n > 0)
+    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
   return (ssize_t)n;
+}
+
+/* Moves SIZE bytes of the stream's body to OUT. */
+static void
+move_body (Stream *s, size_t size, Buffer *out)
+{
+  s->queued -= size;
+  while (size > 0) {
+    Rope *rope = s->ropes[s->first_rope];
+    const Chunk *chunk = rope->chunks[s->chunk];
+    size_t left = chunk->size - s->offset, n = left < size ? left : size;
+    buffer_append (out, chunk->data + s->offset, n);
+    s->offset += n;
+    size -= n;
+    if (s->offset < chunk->size)
+      continue;
+    s->offset = 0;
+    if (++s->chunk < rope->n)
+      continue;
+    s->chunk = 0;
+    s->first_rope++;
+    rope_unref (rope);
+  }
+  if (s->queued > 0)
+    return;
+  /* An idle stream keeps nothing. */
+  free (s->ropes);
+  s->ropes = NULL;
+  s->n_ropes = s->first_rope = s->ropes_room = 0;
+}
+
+static int
+give_body (nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head, size_t size,
+           nghttp2_data_source *source, void *data)
+{
+  H2 *h2 = data;
+  Stream *s = find (h2, frame->hd.stream_id);
+
+  if (!s)
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  if (h2->out->size >= h2->until)
+    return NGHTTP2_ERR_WOULDBLOCK;
+  buffer_append (h2->out, head, 9);
+  move_body (s, size, h2->out);
+  return 0;
+}
+
+static ssize_t
+give_bytes (nghttp2_session *session, const uint8_t *bytes, size_t size, int flags, void *data)
+{
+  H2 *h2 = data;
+
+  if (h2->out->size >= h2->until)
+    return NGHTTP2_ERR_WOULDBLOCK;
+  buffer_append (h2->out, bytes, size);
+  return (ssize_t)size;
 }
 
 /* --- Life ---------------------------------------------------------------------------------- */
@@ -267,6 +329,8 @@ set_callbacks (nghttp2_session_callbacks *callbacks)
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback (callbacks, on_data);
   nghttp2_session_callbacks_set_on_stream_close_callback (callbacks, on_close);
   nghttp2_session_callbacks_set_on_frame_send_callback (callbacks, on_sent);
+  nghttp2_session_callbacks_set_send_callback (callbacks, give_bytes);
+  nghttp2_session_callbacks_set_send_data_callback (callbacks, give_body);
 }
 
 static void
@@ -359,16 +423,12 @@ bool
 h2_take (H2 *h2, Buffer *out, size_t limit)
 {
   size_t before = out->size;
-  const uint8_t *data;
 
-  while (out->size - before < limit) {
-    ssize_t n = nghttp2_session_mem_send (h2->session, &data);
-    if (n < 0)
-      h2->failed = true;
-    if (n <= 0)
-      break;
-    buffer_append (out, data, (size_t)n);
-  }
+  h2->out = out;
+  h2->until = before + limit;
+  if (nghttp2_session_send (h2->session) != 0)
+    h2->failed = true;
+  h2->out = NULL;
   return out->size > before;
 }
 
@@ -398,6 +458,36 @@ make_field (const char *name, const char *value)
                       NGHTTP2_NV_FLAG_NONE};
 }
 
+/* A rope that is empty is not kept: each one in the queue has a byte to give. */
+static void
+queue_rope (Stream *s, Rope *rope)
+{
+  if (rope->size == 0)
+    return;
+  s->ropes = mem_grow (s->ropes, s->n_ropes, &s->ropes_room, sizeof (Rope *));
+  s->ropes[s->n_ropes++] = rope_ref (rope);
+  s->queued += rope->size;
+}
+
+static void
+queue_copy (Stream *s, const void *data, size_t size)
+{
+  Chunk *chunk = chunk_new (data, size);
+  Rope *rope = rope_new (&chunk, 1);
+
+  queue_rope (s, rope);
+  rope_unref (rope);
+}
+
+static void
+resume (H2 *h2, Stream *s)
+{
+  if (!s->deferred)
+    return;
+  s->deferred = false;
+  nghttp2_session_resume_data (h2->session, s->id);
+}
+
 int32_t
 h2_request (H2 *h2, const char *method, const char *scheme, const char *authority, const char *path,
             const H2Header *headers, size_t n_headers, const void *body, size_t size)
@@ -424,7 +514,7 @@ h2_request (H2 *h2, const char *method, const char *scheme, const char *authorit
   if (id < 0)
     return -1;
   Stream *s = add_stream (h2, id);
-  buffer_append (&s->send, body, size);
+  queue_copy (s, body, size);
   s->send_end = true;
   return id;
 }
@@ -453,12 +543,21 @@ h2_send (H2 *h2, int32_t stream, const void *data, size_t size, bool end)
 
   if (!s || s->send_end)
     return false;
-  buffer_append (&s->send, data, size);
+  queue_copy (s, data, size);
   s->send_end = end;
-  if (s->deferred) {
-    s->deferred = false;
-    nghttp2_session_resume_data (h2->session, stream);
-  }
+  resume (h2, s);
+  return true;
+}
+
+bool
+h2_send_rope (H2 *h2, int32_t stream, Rope *rope)
+{
+  Stream *s = find (h2, stream);
+
+  if (!s || s->send_end)
+    return false;
+  queue_rope (s, rope);
+  resume (h2, s);
   return true;
 }
 
@@ -467,7 +566,7 @@ h2_queued (const H2 *h2, int32_t stream)
 {
   const Stream *s = find (h2, stream);
 
-  return s ? s->send.size : 0;
+  return s ? s->queued : 0;
 }
 
 void

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "wire/buffer.h"
+#include "wire/rope.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -82,6 +83,9 @@ bool h2_respond (H2 *h2, int32_t stream, int status, const H2Header *headers, si
 
 /* Queues SIZE bytes of body (copied), the last ones when END. False when the stream is gone. */
 bool h2_send (H2 *h2, int32_t stream, const void *data, size_t size, bool end);
+
+/* As h2_send, without copying: a reference to ROPE is taken. */
+bool h2_send_rope (H2 *h2, int32_t stream, Rope *rope);
 
 /* Bytes of STREAM queued by h2_send and not yet taken: what a server bounds for slow readers. */
 size_t h2_queued (const H2 *h2, int32_t stream);

@@ -1,9 +1,11 @@
 #include "wire/noise-record.h"
 
 #include "base/bytes.h"
+#include "base/memory.h"
 
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const uint8_t early_magic[5] = {0xff, 0xff, 0xff, 'T', 'S'};
@@ -19,6 +21,7 @@ noise_records_init (NoiseRecords *records, const NoiseKeys *keys)
 void
 noise_records_clear (NoiseRecords *records)
 {
+  free (records->partial);
   sodium_memzero (records, sizeof *records);
 }
 
@@ -63,21 +66,21 @@ noise_records_seal (NoiseRecords *records, const void *plain, size_t size, Buffe
   return true;
 }
 
-/* Size of the record whose header stands at partial; 0 when there may be none like it. */
+/* Size of the record that begins with HEADER; 0 when there may be none like it. */
 static size_t
-record_size (const NoiseRecords *records)
+record_size (const uint8_t *header)
 {
-  size_t sealed = load_be16 (records->partial + 1);
+  size_t sealed = load_be16 (header + 1);
 
-  if (records->partial[0] != NOISE_TYPE_RECORD || sealed < AEAD_TAG_SIZE
+  if (header[0] != NOISE_TYPE_RECORD || sealed < AEAD_TAG_SIZE
       || sealed > NOISE_RECORD_MAX - NOISE_HEADER_SIZE)
     return 0;
   return NOISE_HEADER_SIZE + sealed;
 }
 
-/* Opens the complete record of SIZE bytes at partial. */
+/* Opens the complete record of SIZE bytes. */
 static bool
-open_one (NoiseRecords *records, size_t size, Buffer *out)
+open_one (NoiseRecords *records, const uint8_t *record, size_t size, Buffer *out)
 {
   uint8_t nonce[AEAD_NONCE_SIZE];
   size_t sealed = size - NOISE_HEADER_SIZE;
@@ -85,37 +88,64 @@ open_one (NoiseRecords *records, size_t size, Buffer *out)
   if (records->receive_counter == UINT64_MAX)
     return false;
   make_nonce (records->receive_counter++, nonce);
-  if (!aead_open (records->receive_key, nonce, NULL, 0, records->partial + NOISE_HEADER_SIZE,
-                  sealed, buffer_reserve (out, NOISE_RECORD_PLAIN_MAX)))
+  if (!aead_open (records->receive_key, nonce, NULL, 0, record + NOISE_HEADER_SIZE, sealed,
+                  buffer_reserve (out, sealed - AEAD_TAG_SIZE + 1)))
     return false;
   buffer_commit (out, sealed - AEAD_TAG_SIZE);
   return true;
 }
 
+/* Adds bytes to the record at partial until it is complete, and opens it then. Returns how many it
+ * took. */
+static size_t
+fill_partial (NoiseRecords *records, const uint8_t *data, size_t size, Buffer *out)
+{
+  size_t used = 0;
+
+  if (!records->partial)
+    records->partial = mem_resize (NULL, NOISE_RECORD_MAX);
+  while (used < size) {
+    size_t want = records->partial_size < NOISE_HEADER_SIZE ? NOISE_HEADER_SIZE
+                                                            : record_size (records->partial);
+    size_t missing = want - records->partial_size;
+    size_t n = missing < size - used ? missing : size - used;
+    memcpy (records->partial + records->partial_size, data + used, n);
+    records->partial_size += n;
+    used += n;
+    if (records->partial_size < want)
+      break;
+    if (want == NOISE_HEADER_SIZE) {
+      records->failed = record_size (records->partial) == 0;
+      if (records->failed)
+        break;
+      continue;
+    }
+    records->failed = !open_one (records, records->partial, want, out);
+    records->partial_size = 0;
+    free (records->partial);
+    records->partial = NULL;
+    break;
+  }
+  return used;
+}
+
+/* Records that are whole are opened where they lie; an idle connection holds no memory. */
 bool
 noise_records_open (NoiseRecords *records, const void *wire, size_t size, Buffer *out)
 {
   const uint8_t *data = wire;
-  size_t want = NOISE_HEADER_SIZE;
 
   while (size > 0 && !records->failed) {
-    if (records->partial_size >= NOISE_HEADER_SIZE)
-      want = record_size (records);
-    size_t missing = want - records->partial_size;
-    size_t n = missing < size ? missing : size;
-    memcpy (records->partial + records->partial_size, data, n);
-    records->partial_size += n;
-    data += n;
-    size -= n;
-    if (records->partial_size < want)
-      break;
-    if (want == NOISE_HEADER_SIZE) {
-      records->failed = record_size (records) == 0;
-      continue;
-    }
-    records->failed = !open_one (records, want, out);
-    records->partial_size = 0;
-    want = NOISE_HEADER_SIZE;
+    size_t whole = records->partial_size == 0 && size >= NOISE_HEADER_SIZE ? record_size (data) : 1;
+    size_t used = whole;
+    if (whole == 0)
+      records->failed = true;
+    else if (whole > 1 && size >= whole)
+      records->failed = !open_one (records, data, whole, out);
+    else
+      used = fill_partial (records, data, size, out);
+    data += used;
+    size -= used;
   }
   return !records->failed;
 }

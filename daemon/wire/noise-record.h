@@ -20,7 +20,7 @@ typedef struct
   uint64_t send_counter;
   uint64_t receive_counter;
   size_t partial_size; /* bytes of an incomplete record at partial */
-  uint8_t partial[NOISE_RECORD_MAX];
+  uint8_t *partial;    /* NOISE_RECORD_MAX bytes, or NULL while there is none */
   bool failed;
 } NoiseRecords;
 
