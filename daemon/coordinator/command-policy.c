@@ -71,9 +71,6 @@ state_set_policy (State *state, const char *text, PolicyIssues *issues)
   free (state->model.policy_text);
   state->model.policy_text = mem_strndup (text, strlen (text));
   state_save_policy (state);
-  /* What nodes are told of themselves (attributes) may differ too. */
-  for (size_t i = 0; i < state->model.n_nodes; i++)
-    state->model.nodes[i]->version++;
   return true;
 }
 

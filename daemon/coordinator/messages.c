@@ -1,5 +1,5 @@
-/* What a stream is told: the whole map first, then what differs (spec/control-protocol.md §17.7,
- * §17.8; spec/netmap-and-policy.md §8). */
+/* What nodes, settings and rules look like on the wire (spec/control-protocol.md §17.7;
+ * spec/netmap-and-policy.md A). */
 
 #include "coordinator/state-private.h"
 
@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint64_t
-hash_of (const void *data, size_t size)
+uint64_t
+text_hash (const void *data, size_t size)
 {
   uint8_t hash[BLAKE2S_SIZE];
 
@@ -44,6 +44,12 @@ fill_hostinfo (const CoNode *node, NodeHostinfo *out)
       .location = info->location,
       .shields_up = info->shields_up,
   };
+}
+
+static int32_t
+home_of (const CoNode *node)
+{
+  return node->hostinfo.net_info ? node->hostinfo.net_info->preferred_derp : 0;
 }
 
 /* Endpoints that another computer can use. */
@@ -93,7 +99,7 @@ make_node (State *state, const CoNode *node, const IpPrefix *allowed, size_t n_a
   draft.n_primary_routes = (uint16_t)n_primary;
   draft.endpoints = endpoints;
   draft.n_endpoints = (uint16_t)usable_endpoints (node, endpoints);
-  draft.home_derp = node->hostinfo.net_info ? node->hostinfo.net_info->preferred_derp : 0;
+  draft.home_derp = home_of (node);
   draft.hostinfo = &hostinfo;
   draft.created = node->created;
   draft.cap = node->capability_version;
@@ -144,227 +150,149 @@ self_caps (State *state, const CoNode *node, Arena *arena, size_t *n)
 }
 
 /* The viewer itself, with its own routes and what it may do. */
-static Node *
-make_self (State *state, const CoNode *node, Arena *arena)
+void
+write_self (State *state, const CoNode *node, JsonWriter *w)
 {
+  Arena arena = {0};
   size_t n_routes, n_allowed = 0, n_caps;
   const IpPrefix *routes = policy_view_routes (state_view (state), node->index, &n_routes);
   IpPrefix *allowed = NULL;
 
-  arena_append (arena, allowed, n_allowed, ip_single (&node->addr4));
-  arena_append (arena, allowed, n_allowed, ip_single (&node->addr6));
+  arena_append (&arena, allowed, n_allowed, ip_single (&node->addr4));
+  arena_append (&arena, allowed, n_allowed, ip_single (&node->addr6));
   for (size_t i = 0; i < n_routes; i++)
-    arena_append (arena, allowed, n_allowed, routes[i]);
-  Node *plain = make_node (state, node, allowed, n_allowed, arena);
+    arena_append (&arena, allowed, n_allowed, routes[i]);
+  Node *plain = make_node (state, node, allowed, n_allowed, &arena);
   Node draft = *plain;
-  draft.caps = self_caps (state, node, arena, &n_caps);
+  draft.caps = self_caps (state, node, &arena, &n_caps);
   draft.n_caps = (uint16_t)n_caps;
   Node *self = node_pack (&draft);
+  node_encode (self, w);
+  node_unref (self);
   node_unref (plain);
-  return self;
-}
-
-/* ---- the rest of the map ---- */
-
-static void
-add_filter (State *state, Stream *stream, const CoNode *node, MapMessage *message)
-{
-  PolicyRules rules = policy_view_filter (state_view (state), node->index);
-  JsonWriter w;
-  JsonReader r;
-
-  json_writer_init (&w);
-  policy_rules_write (&rules, &w);
-  uint64_t hash = hash_of (w.data, w.size);
-  if (hash != stream->filter) {
-    stream->filter = hash;
-    json_reader_init (&r, w.data, w.size);
-    NamedFilterUpdate *update = arena_array (&message->arena, NamedFilterUpdate, 1);
-    *update = (NamedFilterUpdate){.name = "base", .rules = filter_rules_decode (&r)};
-    message->filters = update;
-    message->n_filters = 1;
-    json_reader_clear (&r);
-    JsonWriter ssh;
-    json_writer_init (&ssh);
-    if (policy_view_write_ssh (state_view (state), node->index, &ssh))
-      message->ssh_policy = arena_strndup (&message->arena, ssh.data, ssh.size);
-    json_writer_clear (&ssh);
-  }
-  json_writer_clear (&w);
-}
-
-/* The profile of a user, once for each stream and before its nodes. */
-static void
-add_user (State *state, Stream *stream, UserId id, MapMessage *message)
-{
-  size_t index = 0;
-  UserProfile *profile;
-
-  while (index < state->model.n_users && state->model.users[index]->id != id)
-    index++;
-  /* Behind the real users there is the owner of all tagged nodes. */
-  if (index >= stream->n_users_told) {
-    size_t n = state->model.n_users + 1;
-    stream->users_told = mem_resize (stream->users_told, n * sizeof *stream->users_told);
-    memset (stream->users_told + stream->n_users_told, 0, n - stream->n_users_told);
-    stream->n_users_told = n;
-  }
-  if (stream->users_told[index])
-    return;
-  stream->users_told[index] = true;
-  if (index < state->model.n_users) {
-    const CoUser *user = state->model.users[index];
-    profile = user_profile_new (user->id, user->login, user->display_name, "");
-  } else {
-    profile = user_profile_new (MODEL_TAGGED_USER, "tagged-devices", "Tagged Devices", "");
-  }
-  arena_append (&message->arena, message->users, message->n_users, profile);
+  arena_clear (&arena);
 }
 
 /* ---- peers ---- */
 
-/* A message that is being put together. */
-typedef struct
+uint64_t
+peer_routes (State *state, const CoNode *viewer, const CoNode *peer)
 {
-  MapMessage *message;
-  NodePatch *patches;
-  NodeId *removed;
-} Draft;
-
-static Told *
-find_told (Stream *stream, NodeId id)
-{
-  size_t low = 0, high = stream->n_told;
-
-  while (low < high) {
-    size_t middle = low + (high - low) / 2;
-    if (stream->told[middle].id < id)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low < stream->n_told && stream->told[low].id == id ? &stream->told[low] : NULL;
-}
-
-static NodePatch
-make_patch (State *state, const CoNode *node, Arena *arena)
-{
-  IpPort *endpoints = arena_array (arena, IpPort, MODEL_ENDPOINTS_MAX);
-
-  return (NodePatch){
-      .id = node->id,
-      .home_derp = node->hostinfo.net_info ? node->hostinfo.net_info->preferred_derp : 0,
-      .has_endpoints = true,
-      .endpoints = endpoints,
-      .n_endpoints = usable_endpoints (node, endpoints),
-      .has_disco_key = !key_zero (&node->disco_key),
-      .disco_key = node->disco_key,
-      .online = node->online ? TRI_TRUE : TRI_FALSE,
-      .has_last_seen = !node->online && !wall_time_is_unset (node->last_seen),
-      .last_seen = node->last_seen,
-  };
-}
-
-/* What there is to say about one peer that the stream's node sees. */
-static void
-add_peer (State *state, Stream *stream, const CoNode *self, const CoNode *peer, Told *now,
-          Draft *draft)
-{
-  MapMessage *message = draft->message;
   PolicyView *view = state_view (state);
-  const Told *before = find_told (stream, peer->id);
   size_t n;
-  IpPrefix *allowed = policy_view_allowed_ips (view, self->index, peer->index, &n);
 
-  *now = (Told){
-      .id = peer->id,
-      .version = peer->version,
-      .light = peer->light,
-      .routes = hash_of (allowed, n * sizeof *allowed),
-  };
-  if (before && before->version == now->version && before->routes == now->routes) {
-    if (before->light != now->light) {
-      NodePatch patch = make_patch (state, peer, &message->arena);
-      arena_append (&message->arena, draft->patches, message->n_patches, patch);
-    }
-    return;
-  }
-  add_user (state, stream, peer->user ? peer->user : MODEL_TAGGED_USER, message);
-  Node *node = make_node (state, peer, allowed, n, &message->arena);
-  if (stream->fresh)
-    arena_append (&message->arena, message->peers, message->n_peers, node);
-  else
-    arena_append (&message->arena, message->peers_changed, message->n_peers_changed, node);
+  if (!policy_view_is_special (view, peer->index) && !policy_view_lacks_v4 (view, viewer->index))
+    return 0;
+  const IpPrefix *allowed = policy_view_allowed_ips (view, viewer->index, peer->index, &n);
+  return n == 2 && ip_prefix_is_single (&allowed[0]) && ip_equal (&allowed[0].addr, &peer->addr4)
+                 && ip_equal (&allowed[1].addr, &peer->addr6)
+             ? 0
+             : text_hash (allowed, n * sizeof *allowed);
 }
 
-static void
-add_peers (State *state, Stream *stream, const CoNode *self, MapMessage *message)
+static Chunk *
+make_text (State *state, const CoNode *peer, const IpPrefix *allowed, size_t n)
 {
-  Draft draft = {.message = message};
-  PolicyView *view = state_view (state);
-  Told *told = mem_new ((state->model.n_nodes + 1) * sizeof *told);
-  size_t n = 0;
-
-  for (size_t i = 0; i < state->model.n_nodes; i++) {
-    const CoNode *peer = state->model.nodes[i];
-    if (peer != self && peer->approved && policy_view_are_peers (view, self->index, i))
-      add_peer (state, stream, self, peer, &told[n++], &draft);
-  }
-  for (size_t i = 0, j = 0; i < stream->n_told; i++) {
-    while (j < n && told[j].id < stream->told[i].id)
-      j++;
-    if (j == n || told[j].id != stream->told[i].id)
-      arena_append (&message->arena, draft.removed, message->n_peers_removed, stream->told[i].id);
-  }
-  message->patches = draft.patches;
-  message->peers_removed = draft.removed;
-  free (stream->told);
-  stream->told = told;
-  stream->n_told = n;
-}
-
-static bool
-is_worth_sending (const Stream *stream, const MapMessage *message)
-{
-  return stream->fresh || message->node || message->n_peers_changed || message->n_peers_removed
-         || message->n_patches || message->n_filters || message->dns || message->derp_map;
-}
-
-static void
-send_message (State *state, Stream *stream, MapMessage *message)
-{
+  Arena arena = {0};
   JsonWriter w;
 
-  message->control_time = state->wall;
   json_writer_init (&w);
-  map_message_encode (message, &w);
-  StateAction *action = state_push (state, STATE_ACTION_MESSAGE, stream->request);
-  action->message.compressed = stream->compressed;
-  action->message.json = json_writer_take (&w, &action->message.size);
+  Node *node = make_node (state, peer, allowed, n, &arena);
+  node_encode (node, &w);
+  Chunk *text = chunk_new (w.data, w.size);
+  node_unref (node);
+  json_writer_clear (&w);
+  arena_clear (&arena);
+  return text;
+}
+
+Chunk *
+peer_text (State *state, const CoNode *viewer, CoNode *peer)
+{
+  size_t n;
+
+  if (peer_routes (state, viewer, peer) != 0) {
+    const IpPrefix *allowed
+        = policy_view_allowed_ips (state_view (state), viewer->index, peer->index, &n);
+    return make_text (state, peer, allowed, n);
+  }
+  if (!peer->text) {
+    IpPrefix own[] = {ip_single (&peer->addr4), ip_single (&peer->addr6)};
+    peer->text = make_text (state, peer, own, 2);
+  }
+  return chunk_ref (peer->text);
 }
 
 void
-stream_update (State *state, Stream *stream)
+write_patch (const CoNode *node, JsonWriter *w)
 {
-  CoNode *self = model_node (&state->model, stream->node);
-  MapMessage *message = map_message_new ();
+  IpPort endpoints[MODEL_ENDPOINTS_MAX];
+  unsigned changes = node->changes;
+  NodePatch patch = {.id = node->id, .online = TRI_UNKNOWN};
 
-  if (stream->self_version != self->version || stream->fresh) {
-    stream->self_version = self->version;
-    message->node = make_self (state, self, &message->arena);
-    add_user (state, stream, self->user ? self->user : MODEL_TAGGED_USER, message);
+  if (changes & NODE_CHANGED_HOME)
+    patch.home_derp = home_of (node);
+  if (changes & NODE_CHANGED_ENDPOINTS) {
+    patch.has_endpoints = true;
+    patch.endpoints = endpoints;
+    patch.n_endpoints = usable_endpoints (node, endpoints);
   }
-  if (self->approved && !state_node_expired (state, self))
-    add_peers (state, stream, self, message);
-  add_filter (state, stream, self, message);
-  if (stream->settings != state->settings) {
-    stream->settings = state->settings;
-    message->dns = settings_dns (&state->model.settings);
-    message->domain = arena_strdup (&message->arena, state->model.settings.domain);
-    message->derp_map = settings_derp_map (&state->model.settings, state->derp_map);
+  if (changes & NODE_CHANGED_DISCO) {
+    patch.has_disco_key = !key_zero (&node->disco_key);
+    patch.disco_key = node->disco_key;
   }
-  if (is_worth_sending (stream, message))
-    send_message (state, stream, message);
-  stream->fresh = false;
-  map_message_free (message);
+  if (changes & NODE_CHANGED_ONLINE) {
+    patch.online = node->online ? TRI_TRUE : TRI_FALSE;
+    patch.has_last_seen = !node->online && !wall_time_is_unset (node->last_seen);
+    patch.last_seen = node->last_seen;
+  }
+  node_patch_encode (&patch, w);
+}
+
+/* ---- the rest of the map ---- */
+
+void
+write_settings (State *state, JsonWriter *w)
+{
+  NetmapDns *dns = settings_dns (&state->model.settings);
+
+  json_writer_name (w, "DNSConfig");
+  netmap_dns_encode (dns, w);
+  netmap_dns_unref (dns);
+  json_writer_opt_string (w, "Domain", state->model.settings.domain);
+  if (state->derp_map) {
+    json_writer_name (w, "DERPMap");
+    derp_map_encode (state->derp_map, w);
+  }
+}
+
+void
+write_rules (State *state, const CoNode *node, JsonWriter *w)
+{
+  PolicyRules rules = policy_view_filter (state_view (state), node->index);
+  JsonWriter ssh;
+
+  json_writer_name (w, "PacketFilters");
+  json_writer_begin_object (w);
+  json_writer_name (w, "base");
+  policy_rules_write (&rules, w);
+  json_writer_end_object (w);
+  json_writer_init (&ssh);
+  if (policy_view_write_ssh (state_view (state), node->index, &ssh)) {
+    json_writer_name (w, "SSHPolicy");
+    json_writer_raw (w, ssh.data, ssh.size);
+  }
+  json_writer_clear (&ssh);
+}
+
+void
+write_profile (State *state, UserId id, JsonWriter *w)
+{
+  const CoUser *user = model_user (&state->model, id);
+  UserProfile *profile
+      = user ? user_profile_new (user->id, user->login, user->display_name, "")
+             : user_profile_new (MODEL_TAGGED_USER, "tagged-devices", "Tagged Devices", "");
+
+  user_profile_encode (profile, w);
+  user_profile_unref (profile);
 }

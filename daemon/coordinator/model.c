@@ -73,6 +73,7 @@ co_node_free (CoNode *node)
   free_strings (node->tags, node->n_tags);
   free (node->approved_routes);
   arena_clear (&node->arena);
+  chunk_unref (node->text);
   free (node);
 }
 
@@ -85,6 +86,11 @@ model_clear (CoModel *model)
     co_node_free (model->nodes[i]);
   for (size_t i = 0; i < model->n_keys; i++)
     key_free (model->keys[i]);
+  hash_index_clear (&model->nodes_by_key);
+  free (model->slots);
+  free (model->slot_ids);
+  free (model->retired);
+  free (model->free_slots);
   free (model->users);
   free (model->nodes);
   free (model->keys);
@@ -270,6 +276,67 @@ make_stable_id (Random *random, char out[MODEL_STABLE_ID_SIZE])
   out[MODEL_STABLE_ID_SIZE - 1] = '\0';
 }
 
+/* ---- slots and keys ---- */
+
+static void
+take_slot (CoModel *model, CoNode *node)
+{
+  if (model->n_free_slots > 0) {
+    node->slot = model->free_slots[--model->n_free_slots];
+  } else {
+    model->slots
+        = mem_grow (model->slots, model->n_slots, &model->slots_room, sizeof *model->slots);
+    model->slot_ids = mem_grow (model->slot_ids, model->n_slots, &model->slot_ids_room,
+                                sizeof *model->slot_ids);
+    node->slot = (uint32_t)model->n_slots++;
+  }
+  model->slots[node->slot] = node;
+  model->slot_ids[node->slot] = node->id;
+}
+
+static void
+retire_slot (CoModel *model, const CoNode *node)
+{
+  model->slots[node->slot] = NULL;
+  model->retired
+      = mem_grow (model->retired, model->n_retired, &model->retired_room, sizeof *model->retired);
+  model->retired[model->n_retired++] = node->slot;
+}
+
+void
+model_recycle_slots (CoModel *model)
+{
+  for (size_t i = 0; i < model->n_retired; i++) {
+    model->free_slots = mem_grow (model->free_slots, model->n_free_slots, &model->free_slots_room,
+                                  sizeof *model->free_slots);
+    model->free_slots[model->n_free_slots++] = model->retired[i];
+  }
+  model->n_retired = 0;
+}
+
+static void
+index_key (CoModel *model, CoNode *node)
+{
+  if (!key_zero (&node->key))
+    hash_index_add (&model->nodes_by_key, hash_index_key (node->key.bytes, KEY_SIZE), node);
+}
+
+static void
+unindex_key (CoModel *model, const CoNode *node)
+{
+  hash_index_remove (&model->nodes_by_key, hash_index_key (node->key.bytes, KEY_SIZE), node);
+}
+
+void
+model_set_key (CoModel *model, CoNode *node, const NodePublic *key)
+{
+  unindex_key (model, node);
+  node->key = *key;
+  index_key (model, node);
+}
+
+/* ---- nodes in and out ---- */
+
 void
 model_insert_node (CoModel *model, CoNode *node)
 {
@@ -285,6 +352,8 @@ model_insert_node (CoModel *model, CoNode *node)
     model->nodes[i]->index = i;
   if (node->id >= model->next_node)
     model->next_node = node->id + 1;
+  take_slot (model, node);
+  index_key (model, node);
 }
 
 CoNode *
@@ -298,7 +367,6 @@ model_add_node (CoModel *model, const char *hostname, WallTime now, Random *rand
   }
   node->id = model->next_node;
   node->created = now;
-  node->version = node->light = 1;
   make_stable_id (random, node->stable_id);
   model_insert_node (model, node);
   model_name_node (model, node, hostname);
@@ -310,6 +378,8 @@ model_remove_node (CoModel *model, CoNode *node)
 {
   size_t at = node->index;
 
+  retire_slot (model, node);
+  unindex_key (model, node);
   model->n_nodes--;
   memmove (model->nodes + at, model->nodes + at + 1, (model->n_nodes - at) * sizeof *model->nodes);
   for (size_t i = at; i < model->n_nodes; i++)
@@ -332,13 +402,17 @@ model_node (const CoModel *model, NodeId id)
   return low < model->n_nodes && model->nodes[low]->id == id ? model->nodes[low] : NULL;
 }
 
+static bool
+has_key (const void *value, const void *key)
+{
+  return memcmp (((const CoNode *)value)->key.bytes, key, KEY_SIZE) == 0;
+}
+
 CoNode *
 model_node_by_key (const CoModel *model, const NodePublic *key)
 {
-  for (size_t i = 0; i < model->n_nodes; i++)
-    if (memcmp (model->nodes[i]->key.bytes, key->bytes, KEY_SIZE) == 0)
-      return model->nodes[i];
-  return NULL;
+  return hash_index_find (&model->nodes_by_key, hash_index_key (key->bytes, KEY_SIZE), has_key,
+                          key->bytes);
 }
 
 CoNode *

@@ -10,10 +10,12 @@
 #include "base/key.h"
 #include "base/random.h"
 #include "base/wall-time.h"
+#include "coordinator/hash-index.h"
 #include "coordinator/network-settings.h"
 #include "coordinator/policy.h"
 #include "netmap/hostinfo.h"
 #include "netmap/map-request.h"
+#include "wire/rope.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,6 +40,14 @@ typedef struct
   uint8_t code_hash[32]; /* BLAKE2s of the one-time code */
   WallTime code_until;   /* unset: there is no code */
 } CoUser;
+
+/* What of a node peers have not been told yet. */
+#define NODE_CHANGED_WHOLE     1u /* more than a patch can tell */
+#define NODE_CHANGED_ENDPOINTS 2u
+#define NODE_CHANGED_HOME      4u
+#define NODE_CHANGED_DISCO     8u
+#define NODE_CHANGED_ONLINE    16u
+#define NODE_CHANGED_LIGHT     30u /* all of a patch */
 
 typedef struct
 {
@@ -70,9 +80,11 @@ typedef struct
   int64_t offline_us; /* when it counts as offline; TIME_NEVER while online or long gone */
   int64_t delete_us;  /* when an ephemeral node goes; TIME_NEVER */
   bool online;        /* as told to peers */
-  uint64_t version;   /* rises with every change that peers are told whole */
-  uint64_t light;     /* rises with every change that a patch can tell */
+  bool expired;       /* the same */
   size_t index;       /* place in CoModel.nodes */
+  uint32_t slot;      /* its bit in every NodeSet, for life */
+  unsigned changes;   /* NODE_CHANGED_… since streams were last told */
+  Chunk *text;        /* JSON as peers get it; NULL: to be written */
 } CoNode;
 
 typedef struct
@@ -96,6 +108,14 @@ typedef struct
   size_t n_users, users_room;
   CoNode **nodes; /* in order of id */
   size_t n_nodes, nodes_room;
+  HashIndex nodes_by_key;
+  CoNode **slots;   /* by CoNode.slot; NULL: free or retired */
+  NodeId *slot_ids; /* of retired ones, too */
+  size_t n_slots, slots_room, slot_ids_room;
+  uint32_t *retired; /* slots of removed nodes, until model_recycle_slots */
+  size_t n_retired, retired_room;
+  uint32_t *free_slots;
+  size_t n_free_slots, free_slots_room;
   CoAuthKey **keys;
   size_t n_keys, keys_room;
   CoSettings settings;
@@ -119,6 +139,10 @@ CoNode *model_add_node (CoModel *model, const char *hostname, WallTime now, Rand
 /* Puts a node from disk in; it becomes the model's. */
 void model_insert_node (CoModel *model, CoNode *node);
 void model_remove_node (CoModel *model, CoNode *node);
+/* The one way to give NODE another key. */
+void model_set_key (CoModel *model, CoNode *node, const NodePublic *key);
+/* Nobody speaks of removed nodes any more: others may have their slots. */
+void model_recycle_slots (CoModel *model);
 CoNode *model_node (const CoModel *model, NodeId id);
 CoNode *model_node_by_key (const CoModel *model, const NodePublic *key);
 CoNode *model_node_by_machine (const CoModel *model, const MachinePublic *machine, UserId user);

@@ -373,33 +373,72 @@ merge_into (PolicyView *view, PolicyRules *merged, const PolicyRules *rules)
   }
 }
 
-static void
-compile_node (PolicyView *view, size_t index)
+/* INDEX behind the last node: nobody's rules, those that all nodes have. */
+static RuleSet *
+compile_for (PolicyView *view, size_t index)
 {
   const Policy *policy = view->policy;
-  PolicyRules *merged = &view->rules[index];
+  RuleSet *set = arena_array (view->arena, RuleSet, 1);
 
   for (size_t i = 0; i < policy->n_grants; i++) {
     const Grant *grant = &policy->grants[i];
     PolicyRules own = {0};
-    merge_into (view, merged, &view->common[i]);
-    if (grant->src.n == 0 || grant->dst.n == 0)
+    merge_into (view, &set->rules, &view->common[i]);
+    if (grant->src.n == 0 || grant->dst.n == 0 || index == view->tailnet->n_nodes)
       continue;
     if (grant->n_via > 0)
       add_via_rules (view, &own, grant, &view->sources[i], index);
     else
       add_self_rules (view, &own, grant, &view->sources[i].set, &view->tailnet->nodes[index]);
-    merge_into (view, merged, &own);
+    merge_into (view, &set->rules, &own);
   }
-  view->rules_done[index] = true;
+  return set;
+}
+
+/* Where the rules of the node at INDEX are kept for all that must have the same ones: only via
+ * grants (of tagged nodes) and autogroup:self (of a user's nodes) tell nodes apart. */
+static RuleSet **
+shared_place (PolicyView *view, size_t index)
+{
+  const PolicyNode *node = &view->tailnet->nodes[index];
+  bool self = false;
+
+  for (size_t i = 0; i < view->policy->n_grants; i++) {
+    if (is_via_node (&view->policy->grants[i], node))
+      return &view->rules[index];
+    self |= has_self (&view->policy->grants[i]);
+  }
+  if (!self || node->n_tags > 0 || !node->user)
+    return &view->plain;
+  size_t user = (size_t)(node->user - view->tailnet->users);
+  return user < view->tailnet->n_users ? &view->by_user[user] : &view->rules[index];
+}
+
+const RuleSet *
+view_rule_set (PolicyView *view, size_t index)
+{
+  if (!view->rules[index]) {
+    RuleSet **place = shared_place (view, index);
+    if (!*place)
+      *place = place == &view->plain ? compile_for (view, view->tailnet->n_nodes)
+                                     : compile_for (view, index);
+    view->rules[index] = *place;
+  }
+  return view->rules[index];
+}
+
+const RuleSet *
+view_plain_rules (PolicyView *view)
+{
+  if (!view->plain)
+    view->plain = compile_for (view, view->tailnet->n_nodes);
+  return view->plain;
 }
 
 const PolicyRules *
 policy_view_rules (PolicyView *view, size_t index)
 {
-  if (!view->rules_done[index])
-    compile_node (view, index);
-  return &view->rules[index];
+  return &view_rule_set (view, index)->rules;
 }
 
 /* ---- what concerns one node ---- */
@@ -495,8 +534,14 @@ policy_view_new (const Policy *policy, const PolicyTailnet *tailnet)
   compile_common (view);
   view_note_families (view);
   view->rules = arena_alloc (arena, (tailnet->n_nodes + 1) * sizeof *view->rules);
-  view->rules_done = arena_alloc (arena, (tailnet->n_nodes + 1) * sizeof *view->rules_done);
+  view->by_user = arena_alloc (arena, (tailnet->n_users + 1) * sizeof *view->by_user);
   return view;
+}
+
+size_t
+policy_view_size (const PolicyView *view)
+{
+  return arena_size (view->arena);
 }
 
 void

@@ -309,6 +309,8 @@ view_resolve_routes (PolicyView *view)
     resolve_node_routes (view, i);
     for (size_t j = 0; j < view->routes[i].n_subnets; j++)
       note_subnet (view, &view->routes[i].subnets[j]);
+    if (view->routes[i].n_all > 0)
+      arena_append (view->arena, view->routers, view->n_routers, i);
   }
 }
 

@@ -26,6 +26,12 @@ typedef struct
   const char *key;
 } GrantSources;
 
+/* Rules as merged for some nodes. */
+typedef struct
+{
+  PolicyRules rules;
+} RuleSet;
+
 struct PolicyView
 {
   Arena *arena;
@@ -39,8 +45,11 @@ struct PolicyView
   size_t n_subnet_texts;
   GrantSources *sources; /* by grant */
   PolicyRules *common;   /* by grant: rules that are the same for every node */
-  PolicyRules *rules;    /* by node; n 0 and rules NULL until asked for */
-  bool *rules_done;
+  RuleSet *plain;        /* of nodes without rules of their own */
+  RuleSet **by_user;     /* of a user's untagged nodes, by place in tailnet->users; or NULL */
+  RuleSet **rules;       /* by node, NULL until asked for; many share one */
+  size_t *routers;       /* indices of the nodes with routes */
+  size_t n_routers;
 };
 
 bool view_node_has_tag (const PolicyNode *node, const char *tag);
@@ -66,6 +75,19 @@ bool view_ssh_admits (PolicyView *view, const SshRule *rule, const PolicyNode *s
 
 /* Notes which nodes go without IPv4. */
 void view_note_families (PolicyView *view);
+
+/* The rules of the node at INDEX; equal pointers, equal rules. */
+const RuleSet *view_rule_set (PolicyView *view, size_t index);
+/* The rules that all nodes have. */
+const RuleSet *view_plain_rules (PolicyView *view);
+
+/* The node with ROUTES is a source or destination of RULE, itself or by its subnets. */
+bool view_is_source (const NodeRoutes *routes, const PolicyRule *rule);
+bool view_is_destination (const PolicyView *view, const NodeRoutes *routes, const PolicyRule *rule);
+
+/* A via grant of capabilities alone makes no rule, but its two sides know each other (D.6): true
+ * when GRANT is such and ROUTER is one of its routers. */
+bool view_is_known_router (PolicyView *view, const Grant *grant, size_t router);
 
 void view_resolve_routes (PolicyView *view);
 void view_resolve_sources (PolicyView *view);

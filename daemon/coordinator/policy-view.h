@@ -85,6 +85,8 @@ typedef struct PolicyView PolicyView;
 
 PolicyView *policy_view_new (const Policy *policy, const PolicyTailnet *tailnet);
 void policy_view_free (PolicyView *view);
+/* Bytes that the view holds; answers stay in it until it is freed. */
+size_t policy_view_size (const PolicyView *view);
 
 /* Rules of the node at INDEX: all that may concern it (D.4 up to step 7), and reduced to it. */
 const PolicyRules *policy_view_rules (PolicyView *view, size_t index);
@@ -94,9 +96,21 @@ void policy_rules_write (const PolicyRules *rules, JsonWriter *w);
 /* True when the two nodes see each other (D.7). */
 bool policy_view_are_peers (PolicyView *view, size_t a, size_t b);
 
+/* True when every node that has an address sees every other one. */
+bool policy_view_is_open (PolicyView *view);
+
+/* The same for all pairs at once. Node I has the number NUMBERS[I]; row NUMBERS[I] of ROWS, WORDS
+ * words each and zero before, gets the bits of those it sees. */
+void policy_view_reach (PolicyView *view, const uint32_t *numbers, size_t words, uint64_t *rows);
+
 /* AllowedIPs that VIEWER gets on PEER, sorted (D.8); those that are subnet routes are its primary
  * routes for the viewer. */
 IpPrefix *policy_view_allowed_ips (PolicyView *view, size_t viewer, size_t peer, size_t *n);
+
+/* True when peers may get other AllowedIPs on the node at INDEX than its addresses. */
+bool policy_view_is_special (const PolicyView *view, size_t index);
+/* True when the node at INDEX goes without IPv4, its own and that of its peers. */
+bool policy_view_lacks_v4 (const PolicyView *view, size_t index);
 
 /* The routes of a node that are announced and approved, by hand or by the policy. */
 const IpPrefix *policy_view_routes (PolicyView *view, size_t index, size_t *n);

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool
-is_source (const NodeRoutes *routes, const PolicyRule *rule)
+bool
+view_is_source (const NodeRoutes *routes, const PolicyRule *rule)
 {
   return ip_set_overlaps (&routes->addresses, &rule->sources)
          || ip_set_overlaps (&routes->subnet_set, &rule->sources);
@@ -23,8 +23,8 @@ holds_internet (const PolicyView *view, const IpSet *set)
   return whole;
 }
 
-static bool
-is_destination (const PolicyView *view, const NodeRoutes *routes, const PolicyRule *rule)
+bool
+view_is_destination (const PolicyView *view, const NodeRoutes *routes, const PolicyRule *rule)
 {
   return ip_set_overlaps (&routes->addresses, &rule->destinations)
          || ip_set_overlaps (&routes->subnet_set, &rule->destinations)
@@ -35,8 +35,8 @@ static bool
 reaches (PolicyView *view, size_t a, size_t b, const PolicyRules *rules)
 {
   for (size_t i = 0; i < rules->n; i++)
-    if (is_source (&view->routes[a], &rules->rules[i])
-        && is_destination (view, &view->routes[b], &rules->rules[i]))
+    if (view_is_source (&view->routes[a], &rules->rules[i])
+        && view_is_destination (view, &view->routes[b], &rules->rules[i]))
       return true;
   return false;
 }
@@ -65,19 +65,24 @@ via_concerns (PolicyView *view, const Selector *dst, const NodeRoutes *routes)
   return ip_set_overlaps (&set, &routes->subnet_set);
 }
 
-/* A via grant of capabilities alone makes no rule, but its two sides know each other (D.6). */
+bool
+view_is_known_router (PolicyView *view, const Grant *grant, size_t router)
+{
+  if (grant->n_via == 0 || grant->n_ip > 0 || !has_via_tag (grant, &view->tailnet->nodes[router]))
+    return false;
+  for (size_t d = 0; d < grant->dst.n; d++)
+    if (via_concerns (view, &grant->dst.items[d], &view->routes[router]))
+      return true;
+  return false;
+}
+
 static bool
 knows_by_via (PolicyView *view, size_t a, size_t router)
 {
-  for (size_t g = 0; g < view->policy->n_grants; g++) {
-    const Grant *grant = &view->policy->grants[g];
-    if (grant->n_via == 0 || grant->n_ip > 0 || !has_via_tag (grant, &view->tailnet->nodes[router])
-        || !ip_set_overlaps (&view->routes[a].addresses, &view->sources[g].set))
-      continue;
-    for (size_t d = 0; d < grant->dst.n; d++)
-      if (via_concerns (view, &grant->dst.items[d], &view->routes[router]))
-        return true;
-  }
+  for (size_t g = 0; g < view->policy->n_grants; g++)
+    if (ip_set_overlaps (&view->routes[a].addresses, &view->sources[g].set)
+        && view_is_known_router (view, &view->policy->grants[g], router))
+      return true;
   return false;
 }
 
@@ -109,12 +114,10 @@ announces (const PolicyView *view, size_t index, const IpPrefix *route)
 static size_t
 primary_of (const PolicyView *view, const IpPrefix *route)
 {
-  size_t none = view->tailnet->n_nodes;
-
-  for (size_t i = 0; i < view->tailnet->n_nodes; i++)
-    if (view->tailnet->nodes[i].online && announces (view, i, route))
-      return i;
-  return none;
+  for (size_t i = 0; i < view->n_routers; i++)
+    if (view->tailnet->nodes[view->routers[i]].online && announces (view, view->routers[i], route))
+      return view->routers[i];
+  return view->tailnet->n_nodes;
 }
 
 /* Traffic between the viewer and ROUTE is allowed in one direction or the other. */
@@ -126,14 +129,25 @@ route_is_of_use (PolicyView *view, size_t viewer, const IpPrefix *route)
 
   for (size_t i = 0; i < rules->n; i++) {
     const PolicyRule *rule = &rules->rules[i];
-    if (is_source (&view->routes[viewer], rule)
+    if (view_is_source (&view->routes[viewer], rule)
         && ip_set_overlaps_range (&rule->destinations, &range))
       return true;
     if (ip_set_overlaps_range (&rule->sources, &range)
-        && is_destination (view, &view->routes[viewer], rule))
+        && view_is_destination (view, &view->routes[viewer], rule))
       return true;
   }
   return false;
+}
+
+/* The first router that GRANT names for ROUTE. */
+static size_t
+via_router (const PolicyView *view, const Grant *grant, const IpPrefix *route)
+{
+  for (size_t i = 0; i < view->n_routers; i++)
+    if (has_via_tag (grant, &view->tailnet->nodes[view->routers[i]])
+        && announces (view, view->routers[i], route))
+      return view->routers[i];
+  return view->tailnet->n_nodes;
 }
 
 typedef enum
@@ -163,12 +177,7 @@ via_verdict (PolicyView *view, size_t viewer, size_t peer, const IpPrefix *route
     }
     if (!covers)
       continue;
-    size_t first = 0;
-    while (
-        first < view->tailnet->n_nodes
-        && !(has_via_tag (grant, &view->tailnet->nodes[first]) && announces (view, first, route)))
-      first++;
-    if (first == peer)
+    if (via_router (view, grant, route) == peer)
       return VIA_THIS;
     verdict = VIA_OTHER;
   }
@@ -184,7 +193,7 @@ plain_rule_covers (PolicyView *view, size_t viewer, const IpPrefix *route)
   for (size_t g = 0; g < view->policy->n_grants; g++)
     for (size_t i = 0; i < view->common[g].n; i++) {
       const PolicyRule *rule = &view->common[g].rules[i];
-      if (is_source (&view->routes[viewer], rule)
+      if (view_is_source (&view->routes[viewer], rule)
           && ip_set_overlaps_range (&rule->destinations, &range))
         return true;
     }
@@ -224,6 +233,18 @@ static int
 compare_prefix (const void *a, const void *b)
 {
   return ip_prefix_compare (a, b);
+}
+
+bool
+policy_view_lacks_v4 (const PolicyView *view, size_t index)
+{
+  return view->routes[index].no_v4;
+}
+
+bool
+policy_view_is_special (const PolicyView *view, size_t index)
+{
+  return view->routes[index].n_all > 0 || view->routes[index].no_v4;
 }
 
 IpPrefix *

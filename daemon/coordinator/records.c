@@ -167,8 +167,6 @@ state_remove_user (State *state, CoUser *user)
       state_save_key (state, model->keys[i]);
     }
   sign_in_forget_user (state, user->id);
-  for (size_t i = 0; i < state->n_streams; i++)
-    state->streams[i]->n_users_told = 0; /* by place in the list, which moves */
   snprintf (name, sizeof name, "%lld", (long long)user->id);
   push_record (state, "user", name, NULL);
   model_remove_user (model, user);
@@ -353,7 +351,7 @@ load_node (CoModel *model, JsonReader *r)
     else
       json_reader_skip (r);
   }
-  node->version = node->light = 1;
+
   if (json_reader_ok (r) && node->id > 0)
     model_insert_node (model, node);
   else

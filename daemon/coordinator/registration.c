@@ -30,8 +30,8 @@ state_remove_node (State *state, CoNode *node)
   admit (state, &node->key, false);
   state_delete_node_record (state, node);
   state_end_streams_of (state, node->id);
+  state_changed (state, node, true);
   model_remove_node (&state->model, node);
-  state_view_changed (state);
 }
 
 /* ---- answers ---- */
@@ -142,7 +142,7 @@ state_join (State *state, const Joining *joining, const char **error)
     admit (state, &node->key, false);
   }
   node->user = joining->user;
-  node->key = *joining->key;
+  model_set_key (&state->model, node, joining->key);
   node->ephemeral = joining->ephemeral;
   node->approved |= joining->approved;
   node->capability_version = joining->version;

@@ -39,7 +39,7 @@ struct ServerConnection
   } stage;
   Buffer in;
   Buffer out;
-  Http1Head head;
+  Http1Head *head; /* NULL behind the upgrade */
   Http1Body body_state;
   Buffer body;
   char *method, *path, *cookie, *site; /* of the HTTP/1.1 request at hand */
@@ -52,10 +52,10 @@ struct ServerConnection
   H2 *h2;
   MachinePublic machine;
   uint16_t version;
-  ApiStream streams[STREAMS_MAX];
-  size_t n_streams;
-  int32_t gone[STREAMS_MAX];
-  size_t n_gone;
+  ApiStream *streams; /* at most STREAMS_MAX */
+  size_t n_streams, streams_room;
+  int32_t *gone;
+  size_t n_gone, gone_room;
 };
 
 ServerConnection *
@@ -65,7 +65,8 @@ server_connection_new (const MachinePrivate *key, Random *random)
 
   c->key = key;
   c->random = random;
-  http1_head_init (&c->head, true);
+  c->head = mem_new (sizeof *c->head);
+  http1_head_init (c->head, true);
   return c;
 }
 
@@ -97,6 +98,9 @@ server_connection_free (ServerConnection *c)
   if (c->h2)
     h2_free (c->h2);
   noise_records_clear (&c->records);
+  free (c->head);
+  free (c->streams);
+  free (c->gone);
   buffer_free (&c->in);
   buffer_free (&c->out);
   buffer_free (&c->body);
@@ -172,17 +176,17 @@ upgrade (ServerConnection *c)
 {
   static const char head[] = "HTTP/1.1 101 Switching Protocols\r\n"
                              "Upgrade: " PROTOCOL "\r\nConnection: upgrade\r\n\r\n";
-  Http1Text handshake = http1_field (&c->head, HANDSHAKE);
+  Http1Text handshake = http1_field (c->head, HANDSHAKE);
   uint8_t initiation[NOISE_INITIATION_SIZE + 8], response[NOISE_RESPONSE_SIZE];
   uint8_t challenge_private[KEY_SIZE], challenge[KEY_SIZE];
   NoiseKeys keys;
   Buffer early = {0};
 
-  if (http1_field (&c->head, "upgrade").length == 0) {
+  if (http1_field (c->head, "upgrade").length == 0) {
     refuse (c, 400, "missing next protocol");
     return;
   }
-  if (!http1_field_has (&c->head, "upgrade", PROTOCOL)) {
+  if (!http1_field_has (c->head, "upgrade", PROTOCOL)) {
     refuse (c, 400, "unknown next protocol");
     return;
   }
@@ -211,7 +215,9 @@ upgrade (ServerConnection *c)
   noise_early_append (challenge, &early);
   noise_records_seal (&c->records, early.data, early.size, &c->out);
   buffer_free (&early);
-  buffer_consume (&c->in, c->head.body_offset);
+  buffer_consume (&c->in, c->head->body_offset);
+  free (c->head);
+  c->head = NULL;
 }
 
 static char *
@@ -233,13 +239,13 @@ finish_http1_request (ServerConnection *c)
   c->method = c->path = c->cookie = c->site = NULL;
   c->has_ready = true;
   c->stage = STAGE_HEAD;
-  http1_head_init (&c->head, true);
+  http1_head_init (c->head, true);
 }
 
 static void
 read_head (ServerConnection *c)
 {
-  Http1Result result = http1_head_parse (&c->head, c->in.data, c->in.size);
+  Http1Result result = http1_head_parse (c->head, c->in.data, c->in.size);
 
   if (result == HTTP1_MORE)
     return;
@@ -247,22 +253,22 @@ read_head (ServerConnection *c)
     refuse (c, 400, "this is not HTTP");
     return;
   }
-  if (strncmp (c->head.target.text, "/ts2021", 7) == 0
-      && (c->head.target.length == 7 || c->head.target.text[7] == '?')) {
+  if (strncmp (c->head->target.text, "/ts2021", 7) == 0
+      && (c->head->target.length == 7 || c->head->target.text[7] == '?')) {
     upgrade (c);
     return;
   }
-  c->keep_alive = c->head.minor == 1 && !http1_field_has (&c->head, "connection", "close");
-  c->method = copy_text (c->head.method);
-  c->path = copy_text (c->head.target);
-  c->cookie = copy_text (http1_field (&c->head, "cookie"));
-  c->site = copy_text (http1_field (&c->head, "sec-fetch-site"));
-  c->is_head = http1_text_is (c->head.method, "HEAD");
-  if (!http1_body_init (&c->body_state, &c->head, false, SERVER_BODY_MAX)) {
+  c->keep_alive = c->head->minor == 1 && !http1_field_has (c->head, "connection", "close");
+  c->method = copy_text (c->head->method);
+  c->path = copy_text (c->head->target);
+  c->cookie = copy_text (http1_field (c->head, "cookie"));
+  c->site = copy_text (http1_field (c->head, "sec-fetch-site"));
+  c->is_head = http1_text_is (c->head->method, "HEAD");
+  if (!http1_body_init (&c->body_state, c->head, false, SERVER_BODY_MAX)) {
     refuse (c, 400, "this is not HTTP");
     return;
   }
-  buffer_consume (&c->in, c->head.body_offset);
+  buffer_consume (&c->in, c->head->body_offset);
   if (c->body_state.kind == HTTP1_BODY_NONE)
     finish_http1_request (c);
   else
@@ -311,6 +317,7 @@ begin_stream (ServerConnection *c, const H2Event *event)
     h2_reset (c->h2, event->stream, H2_CANCEL);
     return;
   }
+  c->streams = mem_grow (c->streams, c->n_streams, &c->streams_room, sizeof *c->streams);
   ApiStream *s = &c->streams[c->n_streams++];
   *s = (ApiStream){.stream = event->stream};
   s->request = (ServerRequest){
@@ -336,8 +343,10 @@ take_data (ServerConnection *c, ApiStream *s, const H2Event *event)
 static void
 note_gone (ServerConnection *c, ApiStream *s)
 {
-  if (s->dispatched && c->n_gone < STREAMS_MAX)
+  if (s->dispatched) {
+    c->gone = mem_grow (c->gone, c->n_gone, &c->gone_room, sizeof *c->gone);
     c->gone[c->n_gone++] = s->stream;
+  }
   drop_stream (c, s);
 }
 
@@ -363,12 +372,11 @@ handle_events (ServerConnection *c)
 }
 
 static bool
-read_api (ServerConnection *c)
+read_api (ServerConnection *c, const void *data, size_t size)
 {
   Buffer plain = {0};
-  bool ok = noise_records_open (&c->records, c->in.data, c->in.size, &plain);
+  bool ok = noise_records_open (&c->records, data, size, &plain);
 
-  buffer_reset (&c->in);
   if (ok && plain.size > 0)
     ok = h2_feed (c->h2, plain.data, plain.size);
   handle_events (c);
@@ -383,6 +391,9 @@ read_api (ServerConnection *c)
 bool
 server_connection_feed (ServerConnection *c, const void *data, size_t size)
 {
+  /* Behind the upgrade nothing is kept that was not used. */
+  if (c->stage == STAGE_API && c->in.size == 0)
+    return read_api (c, data, size);
   buffer_append (&c->in, data, size);
   while (c->in.size > 0 && c->stage != STAGE_OVER && !c->has_ready && !c->awaited) {
     size_t before = c->in.size;
@@ -391,8 +402,12 @@ server_connection_feed (ServerConnection *c, const void *data, size_t size)
       read_head (c);
     else if (c->stage == STAGE_BODY)
       read_body (c);
-    else if (!read_api (c))
-      return false;
+    else {
+      bool ok = read_api (c, c->in.data, c->in.size);
+      buffer_free (&c->in);
+      if (!ok)
+        return false;
+    }
     if (c->in.size == before && (int)c->stage == stage)
       break;
   }
@@ -426,6 +441,18 @@ server_connection_next_gone (ServerConnection *c)
   return c->n_gone > 0 ? c->gone[--c->n_gone] : 0;
 }
 
+int32_t
+server_connection_abandon (ServerConnection *c)
+{
+  for (size_t i = 0; i < c->n_streams; i++)
+    if (c->streams[i].dispatched) {
+      int32_t stream = c->streams[i].stream;
+      drop_stream (c, &c->streams[i]);
+      return stream;
+    }
+  return 0;
+}
+
 void
 server_connection_reply (ServerConnection *c, int32_t stream, int status, const char *type,
                          const char *headers, const void *body, size_t size)
@@ -444,7 +471,7 @@ server_connection_reply (ServerConnection *c, int32_t stream, int status, const 
 }
 
 bool
-server_connection_send (ServerConnection *c, int32_t stream, const void *data, size_t size)
+server_connection_open (ServerConnection *c, int32_t stream)
 {
   ApiStream *s = find_stream (c, stream);
   H2Header headers[] = {{"content-type", "application/octet-stream"}};
@@ -454,12 +481,22 @@ server_connection_send (ServerConnection *c, int32_t stream, const void *data, s
   if (!s->responding && !h2_respond (c->h2, stream, 200, headers, 1))
     return false;
   s->responding = true;
-  if (h2_queued (c->h2, stream) + size > SERVER_QUEUE_MAX) {
+  return true;
+}
+
+bool
+server_connection_send (ServerConnection *c, int32_t stream, Rope *rope)
+{
+  ApiStream *s = find_stream (c, stream);
+
+  if (!server_connection_open (c, stream))
+    return false;
+  if (h2_queued (c->h2, stream) + rope->size > SERVER_QUEUE_MAX) {
     h2_reset (c->h2, stream, H2_CANCEL);
     drop_stream (c, s);
     return false;
   }
-  return h2_send (c->h2, stream, data, size, false);
+  return h2_send_rope (c->h2, stream, rope);
 }
 
 void
@@ -474,19 +511,18 @@ server_connection_end (ServerConnection *c, int32_t stream)
 }
 
 bool
-server_connection_take (ServerConnection *c, Buffer *out, size_t limit)
+server_connection_take (ServerConnection *c, Buffer *scratch, Buffer *out, size_t limit)
 {
   size_t before = out->size;
 
   if (c->out.size > 0) {
     buffer_append (out, c->out.data, c->out.size);
-    buffer_reset (&c->out);
+    buffer_free (&c->out);
   }
   if (c->h2) {
-    Buffer plain = {0};
-    if (h2_take (c->h2, &plain, limit))
-      noise_records_seal (&c->records, plain.data, plain.size, out);
-    buffer_free (&plain);
+    buffer_reset (scratch);
+    if (h2_take (c->h2, scratch, limit))
+      noise_records_seal (&c->records, scratch->data, scratch->size, out);
   }
   return out->size > before;
 }

@@ -8,6 +8,7 @@
 #include "base/key.h"
 #include "base/random.h"
 #include "wire/buffer.h"
+#include "wire/rope.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -45,16 +46,23 @@ void server_request_clear (ServerRequest *request);
 /* The next stream whose peer has gone, 0 for none. */
 int32_t server_connection_next_gone (ServerConnection *c);
 
+/* The connection is lost: the next stream whose request waits for an answer or more of it; 0 for
+ * none. */
+int32_t server_connection_abandon (ServerConnection *c);
+
 /* Whole answers. HEADERS: more of them in their wire form, for HTTP/1.1; NULL: none. */
 void server_connection_reply (ServerConnection *c, int32_t stream, int status, const char *type,
                               const char *headers, const void *body, size_t size);
 
-/* A body that goes on: the first call begins it. False when the stream is gone or too slow. */
-bool server_connection_send (ServerConnection *c, int32_t stream, const void *data, size_t size);
+/* An answer whose body goes on: its head, and more of its body. False when the stream is gone or
+ * too slow. A reference to ROPE is taken. */
+bool server_connection_open (ServerConnection *c, int32_t stream);
+bool server_connection_send (ServerConnection *c, int32_t stream, Rope *rope);
 void server_connection_end (ServerConnection *c, int32_t stream);
 
-/* Appends at most about LIMIT bytes for the peer to OUT; true when that was anything. */
-bool server_connection_take (ServerConnection *c, Buffer *out, size_t limit);
+/* Appends at most about LIMIT bytes for the peer to OUT; true when that was anything. SCRATCH is
+ * any buffer of the caller's thread. */
+bool server_connection_take (ServerConnection *c, Buffer *scratch, Buffer *out, size_t limit);
 
 /* True when nothing more comes from here: close once everything is sent. */
 bool server_connection_is_over (const ServerConnection *c);

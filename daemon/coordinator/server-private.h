@@ -28,7 +28,6 @@ struct Client
   bool is_command;
   IpAddr from;                  /* the other end; family 0: a command */
   ServerConnection *connection; /* control */
-  int32_t last_stream;          /* highest number of a stream that the state has seen */
   Buffer in;                    /* command: request so far */
   Buffer out;                   /* bytes to write */
   bool closing;                 /* close when out is empty */
@@ -52,6 +51,7 @@ struct Server
   Relay *relay; /* NULL: none */
   Work *work;
   Watch worked; /* results of it */
+  Buffer scratch;
   bool stopping;
   bool failed;
   bool deleted; /* stopping, and the network is to be forgotten */

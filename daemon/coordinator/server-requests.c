@@ -177,8 +177,6 @@ server_handle_requests (Server *server, Client *client)
 
   while (server_connection_next_request (client->connection, &request)) {
     log_debug (DOMAIN, "%s %.60s", request.method, request.path);
-    if (request.stream > client->last_stream)
-      client->last_stream = request.stream;
     if (request.stream == 0)
       answer_http (server, client, &request);
     else

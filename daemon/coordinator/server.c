@@ -4,7 +4,6 @@
 #include "base/memory.h"
 #include "coordinator/server-files.h"
 #include "wire/command.h"
-#include "wire/zstd-frames.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -26,7 +25,7 @@
 #define READ_SIZE   65536
 #define WRITE_AHEAD (256u << 10) /* bytes taken from a connection at a time */
 #define LOGIN_US    (10 * USEC_PER_SEC)
-#define BACKLOG     256
+#define BACKLOG     4096
 
 /* ---- clients ---- */
 
@@ -62,9 +61,7 @@ announce_gone (Server *server, Client *client)
     server_input (server, &event);
     return;
   }
-  for (int32_t stream = 1; stream < INT32_MAX; stream += 2) {
-    if (stream > client->last_stream)
-      break;
+  for (int32_t stream; (stream = server_connection_abandon (client->connection)) != 0;) {
     StateEvent event
         = {.type = STATE_EVENT_GONE, .request = server_request_number (client, stream)};
     server_input (server, &event);
@@ -105,7 +102,7 @@ write_out (Server *server, Client *client)
 {
   while (true) {
     if (client->out.size < READ_SIZE && client->connection)
-      server_connection_take (client->connection, &client->out, WRITE_AHEAD);
+      server_connection_take (client->connection, &server->scratch, &client->out, WRITE_AHEAD);
     if (client->out.size == 0)
       break;
     ssize_t n = send (client->watch.fd, client->out.data, client->out.size, MSG_NOSIGNAL);
@@ -273,15 +270,14 @@ static void
 deliver_message (Server *server, const StateAction *action)
 {
   Client *client = server_client (server, (uint32_t)(action->request >> 32));
-  Buffer framed = {0};
+  int32_t stream = (int32_t)(uint32_t)action->request;
 
   if (!client || !client->connection)
     return;
-  zstd_frames_append (&framed, action->message.json, action->message.size,
-                      action->message.compressed);
-  server_connection_send (client->connection, (int32_t)(uint32_t)action->request, framed.data,
-                          framed.size);
-  buffer_free (&framed);
+  if (action->type == STATE_ACTION_OPEN)
+    server_connection_open (client->connection, stream);
+  else
+    server_connection_send (client->connection, stream, action->message.rope);
 }
 
 static void
@@ -293,6 +289,7 @@ deliver (Server *server, StateAction *action)
     case STATE_ACTION_REPLY:
       deliver_reply (server, action);
       break;
+    case STATE_ACTION_OPEN:
     case STATE_ACTION_MESSAGE:
       deliver_message (server, action);
       break;
@@ -507,6 +504,7 @@ close_all (Server *server)
   store_close (server->store);
   if (server->key)
     secret_free (server->key);
+  buffer_free (&server->scratch);
   close (server->listener.fd);
   close (server->commands.fd);
   close (server->signals.fd);

@@ -19,6 +19,8 @@ state_new (const StateConfig *config, Random *random)
   state->settings = 1;
   state->oidc = config->oidc;
   state->sign_in = sign_in_new (state, random);
+  state->blocks = peer_blocks_new ();
+  state->packer = map_packer_new ();
   model_init (&state->model);
   policy_issues_init (&issues);
   state->policy = policy_parse ("{}", 2, &issues);
@@ -39,8 +41,14 @@ state_free (State *state)
   free (state->actions);
   free (state->streams);
   free (state->pending);
+  hash_index_clear (&state->streams_by_request);
   policy_view_free (state->view);
   arena_clear (&state->view_arena);
+  reach_free (state->reach);
+  peer_blocks_free (state->blocks);
+  map_packer_free (state->packer);
+  rope_unref (state->keep_alive[0]);
+  rope_unref (state->keep_alive[1]);
   policy_free (state->policy);
   model_clear (&state->model);
   if (state->derp_map)
@@ -87,7 +95,7 @@ state_action_clear (StateAction *action)
       free (action->reply.headers);
       break;
     case STATE_ACTION_MESSAGE:
-      free (action->message.json);
+      rope_unref (action->message.rope);
       break;
     case STATE_ACTION_WORK:
       work_job_clear (&action->work);
@@ -119,23 +127,57 @@ state_reply_json (State *state, uint64_t request, int status, JsonWriter *w)
 /* ---- what changed ---- */
 
 void
-state_view_changed (State *state)
+state_want_flush (State *state)
+{
+  int64_t gap_us = BATCH_GAP_US + (int64_t)state->n_streams * BATCH_STREAM_US;
+  int64_t next_us = state->flushed_us + time_min (gap_us, BATCH_GAP_MAX_US);
+  int64_t soon_us = state->now_us + BATCH_US;
+
+  state->flush_us = time_min (state->flush_us, next_us > soon_us ? next_us : soon_us);
+}
+
+void
+state_want_tick (State *state, int64_t deadline_us)
+{
+  int64_t soon_us = state->now_us + TICK_US;
+
+  state->tick_us = time_min (state->tick_us, deadline_us > soon_us ? deadline_us : soon_us);
+}
+
+static void
+drop_view (State *state)
 {
   policy_view_free (state->view);
   state->view = NULL;
-  state->flush_us = time_min (state->flush_us, state->now_us + BATCH_US);
+  state->view_changed = true;
+  state_want_flush (state);
+}
+
+void
+state_view_changed (State *state)
+{
+  state->policy_epoch++;
+  drop_view (state);
+}
+
+void
+state_touched (State *state, CoNode *node, unsigned changes)
+{
+  state->revision++;
+  node->changes |= changes;
+  chunk_unref (node->text);
+  node->text = NULL;
+  peer_blocks_touch (state->blocks, node->id);
+  state_want_flush (state);
 }
 
 void
 state_changed (State *state, CoNode *node, bool whole)
 {
-  state->revision++;
+  state_touched (state, node, whole ? NODE_CHANGED_WHOLE : NODE_CHANGED_LIGHT);
   if (whole) {
-    node->version++;
-    state_view_changed (state);
-  } else {
-    node->light++;
-    state->flush_us = time_min (state->flush_us, state->now_us + BATCH_US);
+    drop_view (state);
+    state_want_tick (state, state->now_us); /* its expiry may be another */
   }
 }
 
@@ -158,7 +200,7 @@ fill_policy_node (State *state, const CoNode *node, const PolicyUser *users, Pol
       .online = node->online,
   };
   if (!node->approved || state_node_expired (state, node))
-    out->addresses[0] = out->addresses[1] = (IpAddr){0};
+    out->addresses[0] = out->addresses[1] = (IpAddr){0}, out->n_announced = 0;
   for (size_t i = 0; i < state->model.n_users; i++)
     if (node->n_tags == 0 && users[i].id == node->user)
       out->user = &users[i];
@@ -234,6 +276,7 @@ state_start (State *state, WallTime wall, int64_t now_us)
     StateAction *action = state_push (state, STATE_ACTION_ADMIT, 0);
     action->admit.key = node->key;
     action->admit.allowed = !state_node_expired (state, node);
+    node->expired = !action->admit.allowed;
     if (node->ephemeral)
       node->delete_us = now_us + EPHEMERAL_US;
   }

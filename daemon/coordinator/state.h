@@ -14,6 +14,7 @@
 #include "netmap/derp-map.h"
 #include "netmap/map-request.h"
 #include "netmap/register.h"
+#include "wire/rope.h"
 
 typedef struct State State;
 
@@ -69,6 +70,7 @@ typedef enum
 {
   STATE_ACTION_RECORD,  /* keep this on disk */
   STATE_ACTION_REPLY,   /* answer a request, once the records before it are on disk */
+  STATE_ACTION_OPEN,    /* a map stream begins: send the head of its answer */
   STATE_ACTION_MESSAGE, /* a map message for an open stream */
   STATE_ACTION_END,     /* end a stream */
   STATE_ACTION_ADMIT,   /* the relay may serve this node key, or not any more */
@@ -97,9 +99,7 @@ typedef struct
     } reply;
     struct
     {
-      char *json;
-      size_t size;
-      bool compressed; /* the stream asked for zstd */
+      Rope *rope; /* framed and compressed; shared by all that get the same */
     } message;
     struct
     {

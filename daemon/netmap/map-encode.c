@@ -186,6 +186,18 @@ encode_settings (const MapMessage *m, JsonWriter *w)
 }
 
 void
+user_profile_encode (const UserProfile *profile, JsonWriter *w)
+{
+  record_encode (&user_profile_type, profile, w);
+}
+
+void
+node_patch_encode (const NodePatch *patch, JsonWriter *w)
+{
+  record_encode (&node_patch_type, patch, w);
+}
+
+void
 map_message_encode (const MapMessage *m, JsonWriter *w)
 {
   json_writer_begin_object (w);

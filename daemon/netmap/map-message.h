@@ -139,3 +139,7 @@ UserProfile *user_profile_new (UserId id, const char *login_name, const char *di
                                const char *picture_url);
 UserProfile *user_profile_ref (const UserProfile *profile);
 void user_profile_unref (const UserProfile *profile);
+
+/* Parts of a message by themselves, for servers that put messages together from shared texts. */
+void user_profile_encode (const UserProfile *profile, JsonWriter *w);
+void node_patch_encode (const NodePatch *patch, JsonWriter *w);
