@@ -1,6 +1,9 @@
 #include "wire/tls.h"
 
+#include "wire/tls-records.h"
 #include "wire/tls-verify.h"
+
+#include "base/bytes.h"
 
 #include "base/ip.h"
 
@@ -18,9 +21,19 @@ struct TlsContext
   SSL_CTX *ctx;
 };
 
+/* Of the application data, caught while a server shakes hands. */
+typedef struct
+{
+  uint8_t client[TLS_SECRET_MAX], server[TLS_SECRET_MAX];
+  size_t client_size, server_size;
+} Secrets;
+
 struct Tls
 {
-  SSL *ssl;
+  SSL *ssl;             /* NULL: RECORDS have taken over */
+  TlsRecords *records;  /* of a server, once open */
+  Secrets *secrets;     /* while a server shakes hands */
+  int version;          /* once open */
   const uint8_t *input; /* ciphertext from the peer during tls_receive, borrowed */
   size_t input_size;
   Buffer waiting; /* ciphertext from the peer that was not read yet, before INPUT */
@@ -161,6 +174,24 @@ select_alpn (SSL *ssl, const unsigned char **out, unsigned char *out_length,
   return SSL_TLSEXT_ERR_OK;
 }
 
+/* The line is LABEL CLIENT-RANDOM SECRET, in hex: the only way by which OpenSSL gives its secrets.
+ */
+static void
+catch_secret (const SSL *ssl, const char *line)
+{
+  Tls *tls = SSL_get_app_data (ssl);
+  const char *hex = strrchr (line, ' ');
+  bool client = strncmp (line, "CLIENT_TRAFFIC_SECRET_0 ", 24) == 0;
+  size_t size = hex ? strlen (hex + 1) / 2 : 0;
+
+  if (!tls->secrets || size > TLS_SECRET_MAX
+      || (!client && strncmp (line, "SERVER_TRAFFIC_SECRET_0 ", 24) != 0)
+      || !hex_decode (hex + 1, 2 * size, client ? tls->secrets->client : tls->secrets->server,
+                      size))
+    return;
+  *(client ? &tls->secrets->client_size : &tls->secrets->server_size) = size;
+}
+
 TlsContext *
 tls_server_context_new (const char *certificate_pem, const char *key_pem, char **error)
 {
@@ -173,6 +204,7 @@ tls_server_context_new (const char *certificate_pem, const char *key_pem, char *
   }
   ERR_clear_error ();
   SSL_CTX_set_alpn_select_cb (context->ctx, select_alpn, NULL);
+  SSL_CTX_set_keylog_callback (context->ctx, catch_secret);
   return context;
 }
 
@@ -304,8 +336,19 @@ tls_server_new (TlsContext *context)
   Tls *tls = tls_new (context);
 
   tls->verify = TLS_VERIFY_NONE;
+  tls->secrets = calloc (1, sizeof *tls->secrets);
+  SSL_set_app_data (tls->ssl, tls);
   SSL_set_accept_state (tls->ssl);
   return tls;
+}
+
+static void
+forget_secrets (Tls *tls)
+{
+  if (tls->secrets)
+    OPENSSL_cleanse (tls->secrets, sizeof *tls->secrets);
+  free (tls->secrets);
+  tls->secrets = NULL;
 }
 
 void
@@ -314,6 +357,8 @@ tls_free (Tls *tls)
   if (!tls)
     return;
   SSL_free (tls->ssl);
+  tls_records_free (tls->records);
+  forget_secrets (tls);
   buffer_free (&tls->waiting);
   buffer_free (&tls->out);
   free (tls->check_name);
@@ -340,12 +385,36 @@ fail_ssl (Tls *tls, int ssl_error)
   fail (tls, reason);
 }
 
+/* A server that has shaken hands by TLS 1.3 goes on without OpenSSL's object, which is large. It
+ * has read no record beyond the handshake's last, and written none. */
+static void
+take_over (Tls *tls)
+{
+  const Secrets *secrets = tls->secrets;
+  const SSL_CIPHER *cipher = SSL_get_current_cipher (tls->ssl);
+
+  if (secrets && tls->version == TLS1_3_VERSION && secrets->client_size > 0
+      && secrets->client_size == secrets->server_size && SSL_pending (tls->ssl) == 0)
+    tls->records = tls_records_new (SSL_CIPHER_get_protocol_id (cipher), secrets->client,
+                                    secrets->server, secrets->client_size);
+  forget_secrets (tls);
+  if (!tls->records)
+    return;
+  SSL_free (tls->ssl);
+  tls->ssl = NULL;
+}
+
 /* Judges the server's certificate once the handshake is over. */
 static void
 judge (Tls *tls)
 {
   tls->state = TLS_OPEN;
-  if (SSL_is_server (tls->ssl) || tls->verify == TLS_VERIFY_NONE)
+  tls->version = SSL_version (tls->ssl);
+  if (SSL_is_server (tls->ssl)) {
+    take_over (tls);
+    return;
+  }
+  if (tls->verify == TLS_VERIFY_NONE)
     return;
   if (tls->verify == TLS_VERIFY_PIN)
     tls->problem = tls_verify_pin (tls->ssl, tls->pin, tls->sni, tls->error, sizeof tls->error);
@@ -375,9 +444,39 @@ handshake (Tls *tls)
     fail_ssl (tls, error);
 }
 
+/* Whole records are opened where they are; the begin of another waits. */
+static void
+open_records (Tls *tls, Buffer *plain)
+{
+  size_t used;
+
+  if (tls->waiting.size > 0) {
+    buffer_append (&tls->waiting, tls->input, tls->input_size);
+    tls->input_size = 0;
+  }
+  bool kept = tls->waiting.size > 0;
+  TlsRecordsResult result
+      = tls_records_open (tls->records, kept ? tls->waiting.data : tls->input,
+                          kept ? tls->waiting.size : tls->input_size, &used, plain, tls->sink);
+  if (kept) {
+    buffer_consume (&tls->waiting, used);
+  } else {
+    tls->input += used;
+    tls->input_size -= used;
+  }
+  if (result == TLS_RECORDS_CLOSED)
+    tls->state = TLS_CLOSED;
+  else if (result == TLS_RECORDS_FAILED)
+    fail (tls, "broken record");
+}
+
 static void
 read_records (Tls *tls, Buffer *plain)
 {
+  if (tls->records && tls->state == TLS_OPEN) {
+    open_records (tls, plain);
+    return;
+  }
   while (tls->state == TLS_OPEN) {
     size_t n = 0;
     uint8_t *room = buffer_reserve (plain, 16384);
@@ -427,6 +526,11 @@ tls_write (Tls *tls, const void *plain, size_t size)
 
   if (tls->state != TLS_OPEN)
     return false;
+  if (tls->records) {
+    if (!tls_records_seal (tls->records, plain, size, tls->sink))
+      fail (tls, "encryption failed");
+    return tls->state == TLS_OPEN;
+  }
   while (size > 0) {
     size_t n = 0;
     ERR_clear_error ();
@@ -454,7 +558,9 @@ tls_write_to (Tls *tls, const void *plain, size_t size, Buffer *ciphertext)
 void
 tls_close (Tls *tls)
 {
-  if (tls->state == TLS_OPEN)
+  if (tls->state == TLS_OPEN && tls->records)
+    tls_records_close (tls->records, tls->sink);
+  else if (tls->state == TLS_OPEN)
     SSL_shutdown (tls->ssl);
   ERR_clear_error ();
 }
@@ -497,7 +603,7 @@ tls_certificate_problem (const Tls *tls)
 size_t
 tls_peer_certificates (const Tls *tls)
 {
-  STACK_OF (X509) *chain = SSL_get_peer_cert_chain (tls->ssl);
+  STACK_OF (X509) *chain = tls->ssl ? SSL_get_peer_cert_chain (tls->ssl) : NULL;
 
   return chain ? (size_t)sk_X509_num (chain) : 0;
 }
@@ -505,11 +611,11 @@ tls_peer_certificates (const Tls *tls)
 X509 *
 tls_peer_certificate (const Tls *tls, size_t index)
 {
-  return sk_X509_value (SSL_get_peer_cert_chain (tls->ssl), (int)index);
+  return tls->ssl ? sk_X509_value (SSL_get_peer_cert_chain (tls->ssl), (int)index) : NULL;
 }
 
 int
 tls_version (const Tls *tls)
 {
-  return SSL_version (tls->ssl);
+  return tls->version;
 }

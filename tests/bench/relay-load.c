@@ -1,28 +1,22 @@
 /* Many relay clients in one process, for tests/bench/relay: real logins over TLS, real frames.
  *
- *   relay-load storm ADDRESS:PORT COUNT [AT-ONCE]      prints "logged-in COUNT SECONDS", then stays
- *                                                      until its input ends
+ *   relay-load storm ADDRESS:PORT COUNT [AT-ONCE]      prints "logged-in COUNT SECONDS AGAIN" (how
+ *                                                      many had to come back), then stays until its
+ *                                                      input ends
  *   relay-load pairs ADDRESS:PORT COUNT SECONDS        COUNT senders to as many receivers: prints
  *                                                      "relayed MBIT-PER-SECOND LOST-PERCENT"
  *   relay-load latency ADDRESS:PORT COUNT              single packets, one after the other: prints
  *                                                      "latency MEDIAN-US P99-US"
  *
  * Certificates are not judged. One thread. */
-#include "base/clock.h"
 #include "base/memory.h"
-#include "derp/client.h"
-#include "derp/meta.h"
-#include "wire/tls.h"
+#include "derp-node.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define PACKET    1312           /* a full tunnel packet */
@@ -30,28 +24,20 @@
 #define STALL_US  (200 * USEC_PER_MSEC)
 #define LIMIT_US  (300 * USEC_PER_SEC)
 #define OUT_MAX   65536
-#define QUEUE_MAX (DERP_QUEUE_PACKETS - 1)
+#define QUEUE_MAX (DERP_QUEUE_STANDING - 1)
 
 typedef struct
 {
-  int fd;
-  Tls *tls;
-  Buffer out;
-  DerpClient *client;
-  NodePublic key;
-  bool connected;
-  bool up;
-  bool wants_write;
-  uint64_t sent, received; /* bytes of packets */
-  int64_t moved_us;        /* when RECEIVED changed */
-  int64_t arrived_us;
+  DerpNode derp;
+  bool was_up;
+  bool watches_writing;
 } Node;
 
 static IpPort relay_address;
 static TlsContext *context;
 static int epoll_fd;
 static Node *nodes;
-static size_t n_nodes, n_open, n_up;
+static size_t n_nodes, n_open, n_up, n_again;
 
 static void
 fail (const char *what)
@@ -63,131 +49,52 @@ fail (const char *what)
 static void
 node_open (Node *n)
 {
-  static const TlsClientOptions options = {.server_name = "relay.lab", .verify = TLS_VERIFY_NONE};
-  struct sockaddr_storage address;
-  uint8_t private_key[32];
-  socklen_t size = ip_port_to_sockaddr (&relay_address, &address);
   struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.ptr = n};
-  int one = 1;
 
-  key_generate (random_system (), private_key);
-  key_public (private_key, n->key.bytes);
-  n->client = derp_client_new (&(DerpClientConfig){.node_private = private_key,
-                                                   .host = "relay.lab",
-                                                   .port = relay_address.port,
-                                                   .user_agent = "warren-load",
-                                                   .home = true},
-                               random_system ());
-  n->fd = socket (address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (n->fd < 0)
+  if (!derp_node_open (&n->derp, context, &relay_address, NULL))
     fail ("socket");
-  setsockopt (n->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  if (connect (n->fd, (struct sockaddr *)&address, size) != 0 && errno != EINPROGRESS)
-    fail ("connect");
-  n->tls = tls_client_new (context, &options);
-  n->wants_write = true;
-  if (epoll_ctl (epoll_fd, EPOLL_CTL_ADD, n->fd, &event) != 0)
+  n->was_up = false;
+  n->watches_writing = true;
+  if (epoll_ctl (epoll_fd, EPOLL_CTL_ADD, n->derp.fd, &event) != 0)
     fail ("epoll_ctl");
-  n_open++;
 }
 
 static void
-node_clear (Node *n)
+watch (Node *n)
 {
-  if (!n->client)
+  bool wants = n->derp.wants_write;
+  struct epoll_event event = {.events = EPOLLIN | (wants ? EPOLLOUT : 0), .data.ptr = n};
+
+  if (wants == n->watches_writing)
     return;
-  derp_client_free (n->client);
-  tls_free (n->tls);
-  buffer_free (&n->out);
-  close (n->fd);
+  n->watches_writing = wants;
+  epoll_ctl (epoll_fd, EPOLL_CTL_MOD, n->derp.fd, &event);
 }
 
 static void
 flush (Node *n, int64_t now_us)
 {
-  uint8_t record[DERP_RECORD_SIZE];
-  struct epoll_event event = {.data.ptr = n};
-
-  while (n->connected && n->out.size < OUT_MAX && derp_client_wants_write (n->client)) {
-    size_t size = derp_client_pull (n->client, record, sizeof record, now_us);
-    if (size == 0)
-      break;
-    tls_write (n->tls, record, size);
-    tls_take (n->tls, &n->out);
-  }
-  tls_take (n->tls, &n->out);
-  while (n->out.size > 0) {
-    ssize_t written = send (n->fd, n->out.data, n->out.size, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (written <= 0 && errno != EAGAIN && errno != ENOTCONN)
-      fail ("send");
-    if (written <= 0)
-      break;
-    buffer_consume (&n->out, (size_t)written);
-  }
-  bool wants = n->out.size > 0;
-  if (wants != n->wants_write) {
-    n->wants_write = wants;
-    event.events = EPOLLIN | (wants ? EPOLLOUT : 0);
-    epoll_ctl (epoll_fd, EPOLL_CTL_MOD, n->fd, &event);
-  }
-  if (!wants)
-    buffer_free (&n->out);
+  derp_node_flush (&n->derp, now_us);
+  watch (n);
 }
 
+/* One that was refused for want of time comes back at once, as real ones do. */
 static void
-take_actions (Node *n, int64_t now_us)
+settle (Node *n)
 {
-  DerpClientAction a;
-
-  while (derp_client_next_action (n->client, &a, now_us))
-    switch (a.type) {
-      case DERP_CLIENT_ACTION_UP:
-        n->up = true;
-        n_up++;
-        break;
-      case DERP_CLIENT_ACTION_PACKET:
-        n->received += a.packet.size;
-        n->moved_us = n->arrived_us = now_us;
-        break;
-      case DERP_CLIENT_ACTION_CLOSE:
-        fprintf (stderr, "relay-load: closed: %s\n", a.close.text);
-        exit (1);
-      case DERP_CLIENT_ACTION_PEER_GONE:
-      case DERP_CLIENT_ACTION_HEALTH:
-        break;
-    }
-}
-
-static void
-read_in (Node *n, int64_t now_us)
-{
-  static uint8_t data[1 << 18];
-  static Buffer plain;
-  DerpClientEvent event = {.type = DERP_CLIENT_EVENT_CONNECTED};
-  ssize_t size = recv (n->fd, data, sizeof data, MSG_DONTWAIT);
-
-  if (size < 0 && (errno == EAGAIN || errno == ENOTCONN))
-    return;
-  if (size <= 0)
-    fail ("recv");
-  tls_feed (n->tls, data, (size_t)size);
-  buffer_reset (&plain);
-  if (tls_read (n->tls, &plain) == TLS_FAILED) {
-    fprintf (stderr, "relay-load: TLS: %s\n", tls_error (n->tls));
+  if (n->derp.closed && n->was_up) {
+    fprintf (stderr, "relay-load: closed: %s\n", n->derp.text);
     exit (1);
   }
-  if (!n->connected && tls_state (n->tls) == TLS_OPEN) {
-    n->connected = true;
-    event.connected.fast_start = derp_fast_start_key (n->tls, &event.connected.server_key);
-    derp_client_input (n->client, &event, now_us);
+  if (n->derp.closed) {
+    derp_node_close (&n->derp);
+    n_again++;
+    node_open (n);
+    return;
   }
-  if (plain.size > 0) {
-    event = (DerpClientEvent){.type = DERP_CLIENT_EVENT_BYTES};
-    event.bytes.data = plain.data;
-    event.bytes.size = plain.size;
-    derp_client_input (n->client, &event, now_us);
-  }
-  take_actions (n, now_us);
+  n_up += n->derp.up && !n->was_up;
+  n->was_up = n->derp.up;
+  watch (n);
 }
 
 static void
@@ -199,8 +106,8 @@ pump (int timeout_ms)
 
   for (int i = 0; i < n; i++) {
     Node *node = events[i].data.ptr;
-    read_in (node, now_us);
-    flush (node, now_us);
+    derp_node_io (&node->derp, now_us);
+    settle (node);
   }
 }
 
@@ -212,7 +119,7 @@ log_in (size_t at_once)
 
   while (n_up < n_nodes) {
     while (n_open < n_nodes && n_open - n_up < at_once)
-      node_open (&nodes[n_open]);
+      node_open (&nodes[n_open++]);
     pump (100);
     if (clock_now_us () - start > LIMIT_US) {
       fprintf (stderr, "relay-load: %zu of %zu logged in\n", n_up, n_nodes);
@@ -226,16 +133,27 @@ static void
 send_packet (Node *from, const Node *to, int64_t now_us)
 {
   static uint8_t packet[PACKET] = {4};
-  DerpClientEvent event = {.type = DERP_CLIENT_EVENT_SEND};
 
-  event.send.peer = to->key;
-  event.send.data = packet;
-  event.send.size = sizeof packet;
-  derp_client_input (from->client, &event, now_us);
-  from->sent += sizeof packet;
+  derp_node_send (&from->derp, &to->derp.key, packet, sizeof packet, now_us);
 }
 
-/* Even nodes send to odd ones; what stays away for long counts as lost. */
+/* Fills the window of one pair; what stayed away for long is counted in LOST. */
+static void
+fill (Node *from, Node *to, int64_t now_us, uint64_t *lost)
+{
+  DerpNode *a = &from->derp, *b = &to->derp;
+
+  if (a->sent - b->received >= WINDOW && now_us - b->arrived_us > STALL_US) {
+    *lost += a->sent - b->received;
+    a->sent = b->received;
+    b->arrived_us = now_us;
+  }
+  for (int n = 0; n < QUEUE_MAX && a->sent - b->received < WINDOW && a->out.size < OUT_MAX; n++)
+    send_packet (from, to, now_us);
+  flush (from, now_us);
+}
+
+/* Even nodes send to odd ones. */
 static void
 run_pairs (int seconds)
 {
@@ -243,21 +161,12 @@ run_pairs (int seconds)
   uint64_t received = 0, lost = 0;
 
   while ((now_us = clock_now_us ()) < until) {
-    for (size_t i = 0; i < n_nodes; i += 2) {
-      Node *a = &nodes[i], *b = &nodes[i + 1];
-      if (a->sent - b->received >= WINDOW && now_us - b->moved_us > STALL_US) {
-        lost += a->sent - b->received;
-        a->sent = b->received;
-        b->moved_us = now_us;
-      }
-      for (int n = 0; n < QUEUE_MAX && a->sent - b->received < WINDOW && a->out.size < OUT_MAX; n++)
-        send_packet (a, b, now_us);
-      flush (a, now_us);
-    }
+    for (size_t i = 0; i < n_nodes; i += 2)
+      fill (&nodes[i], &nodes[i + 1], now_us, &lost);
     pump (1);
   }
   for (size_t i = 1; i < n_nodes; i += 2)
-    received += nodes[i].received;
+    received += nodes[i].derp.received;
   printf ("relayed %.0f %.2f\n", (double)received * 8 / (double)(now_us - start),
           100.0 * (double)lost / (double)(received + lost + 1));
 }
@@ -278,10 +187,10 @@ run_latency (size_t count)
 
   for (size_t i = 0; i < count; i++) {
     int64_t start = clock_now_us ();
-    b->arrived_us = 0;
+    b->derp.arrived_us = 0;
     send_packet (a, b, start);
     flush (a, start);
-    while (b->arrived_us == 0 && clock_now_us () - start < USEC_PER_SEC)
+    while (b->derp.arrived_us == 0 && clock_now_us () - start < USEC_PER_SEC)
       pump (10);
     took[i] = clock_now_us () - start;
   }
@@ -308,7 +217,7 @@ main (int argc, char **argv)
   nodes = mem_new (n_nodes * sizeof *nodes);
   double seconds = log_in (storm && number > 0 ? (size_t)number : 256);
   if (storm)
-    printf ("logged-in %zu %.3f\n", n_nodes, seconds);
+    printf ("logged-in %zu %.3f %zu\n", n_nodes, seconds, n_again);
   else if (pairs)
     run_pairs (number > 0 ? number : 5);
   else
@@ -317,7 +226,7 @@ main (int argc, char **argv)
   while (storm && read (STDIN_FILENO, &byte, 1) > 0)
     continue;
   for (size_t i = 0; i < n_nodes; i++)
-    node_clear (&nodes[i]);
+    derp_node_close (&nodes[i].derp);
   free (nodes);
   tls_context_free (context);
   return 0;
