@@ -58,7 +58,9 @@ relay_client_feed (RelayClient *client, uint8_t *data, size_t size)
   client->data = data;
   client->size = size;
   client->kept = 0;
-  if (!client->web_socket || size <= kept)
+  if (client->stage == RELAY_OVER)
+    client->size = 0;
+  if (!client->web_socket || size <= kept || client->stage == RELAY_OVER)
     return;
   if (!relay_web_socket_read (client->web_socket, data + kept, size - kept, &carried, &client->out))
     client->stage = RELAY_OVER;

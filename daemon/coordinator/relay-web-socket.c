@@ -28,6 +28,7 @@ struct RelayWebSocket
   uint8_t head[HEAD_MAX];
   size_t head_size; /* bytes of it that have come */
   bool in_frame;
+  bool over; /* nothing is read any more */
   uint8_t opcode;
   uint64_t left; /* of the frame's payload */
   uint8_t mask[4];
@@ -171,7 +172,7 @@ relay_web_socket_read (RelayWebSocket *ws, uint8_t *data, size_t size, size_t *c
   uint16_t code = 0;
 
   *carried = 0;
-  while (code == 0 && (at < size || (ws->in_frame && ws->left == 0))) {
+  while (!ws->over && code == 0 && (at < size || (ws->in_frame && ws->left == 0))) {
     if (!ws->in_frame) {
       at += read_head (ws, data + at, size - at, &code);
       continue;
@@ -187,12 +188,13 @@ relay_web_socket_read (RelayWebSocket *ws, uint8_t *data, size_t size, size_t *c
     }
     at += n;
     ws->left -= n;
-    if (ws->left == 0 && !end_frame (ws, out))
-      return false;
+    if (ws->left == 0)
+      ws->over = !end_frame (ws, out);
   }
   if (code != 0)
     write_close (out, code);
-  return code == 0;
+  ws->over |= code != 0;
+  return !ws->over;
 }
 
 size_t
