@@ -30,6 +30,8 @@ static const ConfigKey keys[] = {
     {"relay", "stun-port", "stun-port", CONFIG_PORT, AT (stun_port)},
     {"relay", "open", "relay-open", CONFIG_SWITCH, AT (relay_open)},
     {"relay", "mesh-key-file", "relay-mesh-key-file", CONFIG_TEXT, AT (relay_mesh_key_file)},
+    {"relay", "certificate", "relay-certificate", CONFIG_TEXT, AT (relay_certificate)},
+    {"relay", "key", "relay-key", CONFIG_TEXT, AT (relay_key)},
     {"oidc", "issuer", "oidc-issuer", CONFIG_URL, AT (oidc.issuer)},
     {"oidc", "client-id", "oidc-client-id", CONFIG_TEXT, AT (oidc.client_id)},
     {"oidc", "client-secret-file", "oidc-client-secret-file", CONFIG_TEXT, AT (oidc_secret_file)},

@@ -127,6 +127,8 @@ typedef struct
   bool stun_v6;
   unsigned next_worker;
   RelayLimit *limit;
+  const char *certificate_file, *key_file; /* NULL: nothing to look at */
+  struct timespec certificate_time, key_time;
 } RelayFront;
 
 struct Relay

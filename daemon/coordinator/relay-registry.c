@@ -13,7 +13,7 @@
 #define HEARD_MIN    4
 #define SPOKEN_MAX   10 /* changes of the active connection in SPOKEN_US that are nothing special */
 #define SPOKEN_US    (60 * USEC_PER_SEC)
-#define HEARD_PROBES 8
+#define HEARD_PROBES 64
 
 struct RelayEntry
 {

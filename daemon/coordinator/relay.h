@@ -20,13 +20,15 @@ typedef struct
   const char *listen;          /* ADDRESS:PORT */
   const char *certificate_pem; /* chain, borrowed for relay_new; NULL: TLS is done in front of us */
   const char *key_pem;
-  const uint8_t *private_key; /* DERP key, 32 bytes, copied */
-  const uint8_t *mesh_key;    /* of the region's relays, 32 bytes, copied; NULL: none */
-  const char *bootstrap_dns;  /* JSON object of names and addresses, copied; NULL: none */
-  uint64_t rate, rate_burst;  /* bytes per second that a client may send, and at once; 0: any */
-  unsigned workers;           /* threads; 0: as many as there are processors */
-  uint16_t stun_port;         /* on the same address; 0: no STUN */
-  bool open;                  /* strangers are served, too */
+  const char *certificate_file; /* where both came from, to be read again when they change, */
+  const char *key_file;         /* borrowed as long as the relay lives; NULL: nowhere */
+  const uint8_t *private_key;   /* DERP key, 32 bytes, copied */
+  const uint8_t *mesh_key;      /* of the region's relays, 32 bytes, copied; NULL: none */
+  const char *bootstrap_dns;    /* JSON object of names and addresses, copied; NULL: none */
+  uint64_t rate, rate_burst;    /* bytes per second that a client may send, and at once; 0: any */
+  unsigned workers;             /* threads; 0: as many as there are processors */
+  uint16_t stun_port;           /* on the same address; 0: no STUN */
+  bool open;                    /* strangers are served, too */
 } RelayOptions;
 
 /* NULL and *ERROR (malloc'd) when the sockets cannot be had. */

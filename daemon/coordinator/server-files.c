@@ -1,5 +1,6 @@
 #include "coordinator/server-files.h"
 
+#include "base/bytes.h"
 #include "base/memory.h"
 #include "coordinator/relay-certificate.h"
 
@@ -133,9 +134,10 @@ describe (const char *host, unsigned port, const char *pin, uint16_t stun_port)
   snprintf (text, sizeof text,
             "{\"omitDefaultRegions\":true,\"Regions\":{\"%d\":{\"RegionID\":%d,"
             "\"RegionCode\":\"home\",\"RegionName\":\"Home\",\"Nodes\":[{\"Name\":\"%da\","
-            "\"RegionID\":%d,\"HostName\":\"%s\",\"CertName\":\"%s\",%s%s%s\"DERPPort\":%u,"
+            "\"RegionID\":%d,\"HostName\":\"%s\",%s%s%s%s%s%s\"DERPPort\":%u,"
             "\"STUNPort\":%d}]}}}",
-            REGION, REGION, REGION, REGION, host, pin,
+            REGION, REGION, REGION, REGION, host, pin ? "\"CertName\":\"" : "", pin ? pin : "",
+            pin ? "\"," : "",
             !literal           ? ""
             : addr.family == 4 ? "\"IPv6\":\"none\",\"IPv4\":\""
                                : "\"IPv4\":\"none\",\"IPv6\":\"",
@@ -146,10 +148,41 @@ describe (const char *host, unsigned port, const char *pin, uint16_t stun_port)
   return map;
 }
 
+/* Given files, or those of the data directory. */
+static bool
+find_certificate (const ServerOptions *options, const char *host, RelayCertificate *out)
+{
+  if (!options->relay_certificate)
+    return load_certificate (options->data_dir, host, out);
+  out->certificate_pem = server_read_file (options->relay_certificate);
+  out->key_pem = options->relay_key ? server_read_file (options->relay_key) : NULL;
+  if (out->certificate_pem && out->key_pem)
+    return true;
+  fprintf (stderr, "warren-coordinator: could not read the relay's certificate %s and key %s\n",
+           options->relay_certificate, options->relay_key ? options->relay_key : "(none given)");
+  relay_certificate_clear (out);
+  return false;
+}
+
+/* 64 hex digits that the relays of a region share; false after an error was told. */
+static bool
+load_mesh_key (const char *path, uint8_t key[KEY_SIZE])
+{
+  char *text = path ? server_read_file (path) : NULL;
+  bool ok = !path || (text && hex_decode (text, strcspn (text, "\r\n"), key, KEY_SIZE));
+
+  if (text)
+    sodium_memzero (text, strlen (text));
+  free (text);
+  if (!ok)
+    fprintf (stderr, "warren-coordinator: %s does not hold a key of 64 hex digits\n", path);
+  return ok;
+}
+
 bool
 server_open_relay (const ServerOptions *options, Relay **relay, DerpMap **map)
 {
-  RelayCertificate certificate;
+  RelayCertificate certificate = {0};
   char host[256], *error = NULL;
   unsigned port;
 
@@ -161,20 +194,25 @@ server_open_relay (const ServerOptions *options, Relay **relay, DerpMap **map)
     fprintf (stderr, "warren-coordinator: \"%s\" is not https://HOST:PORT\n", options->relay_url);
     return false;
   }
-  uint8_t *key = secret_new (KEY_SIZE);
+  uint8_t *key = secret_new (KEY_SIZE), *mesh_key = secret_new (KEY_SIZE);
   bool ok = server_load_key (options->data_dir, "relay.key", key)
-            && load_certificate (options->data_dir, host, &certificate);
+            && load_mesh_key (options->relay_mesh_key_file, mesh_key)
+            && find_certificate (options, host, &certificate);
   if (ok) {
     RelayOptions relay_options = {
         .listen = options->relay_listen,
         .certificate_pem = certificate.certificate_pem,
         .key_pem = certificate.key_pem,
+        .certificate_file = options->relay_certificate,
+        .key_file = options->relay_key,
         .private_key = key,
+        .mesh_key = options->relay_mesh_key_file ? mesh_key : NULL,
         .stun_port = options->stun_port,
         .open = options->relay_open,
     };
     *relay = relay_new (&relay_options, &error);
-    *map = describe (host, port, certificate.pin, options->stun_port);
+    *map = describe (host, port, options->relay_certificate ? NULL : certificate.pin,
+                     options->stun_port);
     relay_certificate_clear (&certificate);
     ok = *relay && *map;
     if (error)
@@ -182,5 +220,6 @@ server_open_relay (const ServerOptions *options, Relay **relay, DerpMap **map)
     free (error);
   }
   secret_free (key);
+  secret_free (mesh_key);
   return ok;
 }

@@ -162,12 +162,12 @@ class Names:
         self.socket.close()
 
 
-def warren_relay(folder, address, port, stun_port=3478):
+def warren_relay(folder, address, port, stun_port=3478, every=None):
     """The command of a relay of ours that serves strangers, with a coordinator that nobody asks."""
     from nodes import find_program  # pylint: disable=import-outside-toplevel,cyclic-import
     return [find_program("warren-coordinator"), "serve", "--data-dir", os.path.join(folder, "data"),
             "--url", f"http://{address}:8081", "--listen", f"{address}:{port + 1 if port > 1024 else 8081}",
-            "--relay-url", f"https://{address}:{port}", "--relay-listen", f"{address}:{port}", "--relay-open",
+            "--relay-url", f"https://{address}:{port}", "--relay-listen", f"{every or address}:{port}", "--relay-open",
             "--stun-port", str(stun_port)]
 
 
@@ -188,6 +188,8 @@ class Tailnet:
             json.dump(self.derp_map(), file)
         self.control_host = lab.server("control", "10.77.0", "2a00:77:7700")
         self.control = self._control(server, options)
+        if relay_kind == "warren" and not tls:
+            self.ca_file = self._file("relay1/relay1.lab.crt")  # nodes trust its certificate, which is no pinned one
         names = {f"relay{n}.lab": [r.host.ip4, r.host.ip6] for n, r in enumerate(self.relays, 1)}
         names["control.lab"] = [self.control_host.ip4]
         self.names = Names(lab.server("names", "10.77.53"), names)
@@ -228,11 +230,13 @@ class Tailnet:
         host = self.lab.server(f"relay{n}", f"10.77.{n}", f"2a00:77:77{n:02x}")
         folder = self._file(f"relay{n}")
         os.mkdir(folder)
-        if self.relay_kind == "warren":
-            return Program(host, warren_relay(folder, host.ip4, 443), self._file(f"relay{n}.log"))
         run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
              "30", "-subj", f"/CN=relay{n}.lab", "-addext", f"subjectAltName=DNS:relay{n}.lab",
              "-keyout", f"{folder}/relay{n}.lab.key", "-out", f"{folder}/relay{n}.lab.crt"])
+        if self.relay_kind == "warren":
+            command = warren_relay(folder, host.ip4, 443, every="[::]")
+            command += ["--relay-certificate", f"{folder}/relay{n}.lab.crt", "--relay-key", f"{folder}/relay{n}.lab.key"]
+            return Program(host, command, self._file(f"relay{n}.log"))
         command = [os.path.join(self.bin, "derper"), "-hostname", f"relay{n}.lab", "-certmode", "manual", "-certdir",
                    folder, "-a", ":443", "-http-port", "80", "-stun", "-c", f"{folder}/key"]
         return Program(host, command, self._file(f"relay{n}.log"))

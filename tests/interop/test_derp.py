@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""The relay client alone against the real derper: over TLS with fast start, with the upgrade, and without TLS."""
+"""The relay client alone against the real derper: over TLS with fast start, with the upgrade, and without TLS.
+The same against our relay, and what OpenSSL's client sees of that one's certificates and keys."""
 
 import hashlib
 import os
@@ -10,7 +11,7 @@ import sys
 import tempfile
 import time
 
-from lab import peers_folder
+from lab import peers_folder, warren_relay
 from nodes import find_program
 from tap import skip_all
 
@@ -38,6 +39,57 @@ def probe(port, way, *arguments):
     return ["not ok 0 - the relay listens"]
 
 
+def pin_of(path):
+    with open(path, encoding="ascii") as file:
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(file.read())).hexdigest()
+
+
+def statement(holds, text):
+    return f"{'ok' if holds else 'not ok'} 0 - ours: {text}"
+
+
+def client_of_openssl(port, lines):
+    """What `openssl s_client` prints when these lines are typed one after the other."""
+    client = subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-showcerts", "-crlf"],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    for line in lines:
+        time.sleep(0.2)
+        client.stdin.write(line)
+        client.stdin.flush()
+    time.sleep(0.5)
+    return client.communicate(timeout=20)[0]
+
+
+def certificates_and_keys(port):
+    ask = "GET /generate_204 HTTP/1.1\nHost: x\n\n"
+    said = client_of_openssl(port, [ask, "K\n", ask, "k\n", ask])
+    chain = [f"-----BEGIN CERTIFICATE-----{part.split('-----END')[0]}-----END CERTIFICATE-----\n"
+             for part in said.split("-----BEGIN CERTIFICATE-----")[1:]]
+    last = subprocess.run(["openssl", "x509", "-noout", "-serial", "-subject"], input=chain[-2] if len(chain) > 2 else chain[-1],
+                          capture_output=True, text=True, check=True).stdout
+    return [statement("serial=02" in last and "CN = derpkey" in last, "the meta certificate is last in the chain"),
+            statement("TLSv1.3" in said and said.count("204 No Content") == 3, "keys may be updated, with and without ours")]
+
+
+def ours(folder):
+    """Our relay: the probe with and without fast start, and OpenSSL's client."""
+    port, lines = free_port(), []
+    log = open(os.path.join(folder, "warren.log"), "a", encoding="utf-8")
+    certificate = os.path.join(folder, "relay.lab.crt")
+    command = warren_relay(folder, "127.0.0.1", port, stun_port=0)
+    command += ["--relay-certificate", certificate, "--relay-key", os.path.join(folder, "relay.lab.key")]
+    relay = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        lines += probe(port, "slow")
+        lines += probe(port, "fast", pin_of(certificate))
+        lines = [line.replace("fast:", "ours, fast:").replace("slow:", "ours, slow:") for line in lines]
+        lines += certificates_and_keys(port)
+    finally:
+        relay.terminate()
+        relay.wait()
+    return lines
+
+
 def main():
     if not os.path.exists(os.path.join(peers_folder(), "derper")):
         skip_all("needs the official relay, see tests/interop/peers.sh")
@@ -50,13 +102,14 @@ def main():
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
                         "30", "-subj", "/CN=relay.lab", "-addext", "subjectAltName=DNS:relay.lab", "-keyout",
                         os.path.join(folder, "relay.lab.key"), "-out", certificate], check=True, capture_output=True)
-        with open(certificate, encoding="ascii") as file:
-            pin = hashlib.sha256(ssl.PEM_cert_to_DER_cert(file.read())).hexdigest()
+        pin = pin_of(certificate)
         relays = [start(folder, port, "-certmode", "manual", "-certdir", folder), start(folder, plain_port)]
         try:
             lines += probe(port, "fast", pin)
             lines += probe(port, "slow")
             lines += probe(plain_port, "plain")
+            if find_program("warren-coordinator"):
+                lines += ours(folder)
         finally:
             for relay in relays:
                 relay.terminate()
@@ -67,8 +120,8 @@ def main():
             print(line)
             continue
         count += 1
-        verdict, statement = line.split(" - ", 1)
-        print(f"{'not ok' if verdict.startswith('not') else 'ok'} {count} - {statement}")
+        verdict, text = line.split(" - ", 1)
+        print(f"{'not ok' if verdict.startswith('not') else 'ok'} {count} - {text}")
     print(f"1..{count}")
     sys.exit(any(line.startswith("not ok") for line in lines))
 
