@@ -12,14 +12,27 @@
 
 /* ---- status ---- */
 
+StateFigures
+state_figures (const State *state)
+{
+  StateFigures figures = {
+      .nodes = state->model.n_nodes,
+      .users = state->model.n_users,
+      .pending = pending_count (state),
+      .streams = state->n_streams,
+  };
+
+  for (size_t i = 0; i < state->model.n_nodes; i++)
+    figures.online += state->model.nodes[i]->online;
+  return figures;
+}
+
 static void
 write_status (const State *state, JsonWriter *w)
 {
   const CoSettings *settings = &state->model.settings;
-  size_t online = 0;
+  StateFigures figures = state_figures (state);
 
-  for (size_t i = 0; i < state->model.n_nodes; i++)
-    online += state->model.nodes[i]->online;
   json_writer_begin_object (w);
   json_writer_name (w, "name");
   json_writer_string (w, settings->name);
@@ -35,7 +48,7 @@ write_status (const State *state, JsonWriter *w)
   json_writer_name (w, "nodes");
   json_writer_i64 (w, (int64_t)state->model.n_nodes);
   json_writer_name (w, "online");
-  json_writer_i64 (w, (int64_t)online);
+  json_writer_i64 (w, (int64_t)figures.online);
   json_writer_name (w, "pending");
   json_writer_i64 (w, (int64_t)pending_count (state));
   json_writer_name (w, "revision");
@@ -48,7 +61,7 @@ command_status (Command *c)
 {
   const CoModel *model = &c->state->model;
   const char *wait = command_option (c, "wait");
-  size_t online = 0;
+  StateFigures figures = state_figures (c->state);
   JsonWriter w;
 
   if (wait && strtoull (wait, NULL, 10) == c->state->revision
@@ -56,14 +69,12 @@ command_status (Command *c)
     c->deferred = true;
     return;
   }
-  for (size_t i = 0; i < model->n_nodes; i++)
-    online += model->nodes[i]->online;
   c->json |= wait != NULL;
   json_writer_init (&w);
   write_status (c->state, &w);
   command_json (c, &w);
   command_say (c, "%s  %s\n%zu devices, %zu online, %zu waiting for approval\n", c->state->url,
-               model->settings.domain, model->n_nodes, online, pending_count (c->state));
+               model->settings.domain, figures.nodes, figures.online, figures.pending);
 }
 
 /* ---- who waits for a change ---- */

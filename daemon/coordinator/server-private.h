@@ -3,6 +3,7 @@
 
 #include "coordinator/relay.h"
 #include "coordinator/server-connection.h"
+#include "coordinator/server-metrics.h"
 #include "coordinator/server.h"
 #include "coordinator/state.h"
 #include "coordinator/store.h"
@@ -49,6 +50,8 @@ struct Server
   State *state;
   Store *store;
   Relay *relay; /* NULL: none */
+  ServerMetrics *metrics;
+  int64_t figures_us; /* when the metrics are brought up to date */
   Work *work;
   Watch worked; /* results of it */
   Buffer scratch;

@@ -274,10 +274,12 @@ deliver_message (Server *server, const StateAction *action)
 
   if (!client || !client->connection)
     return;
-  if (action->type == STATE_ACTION_OPEN)
+  if (action->type == STATE_ACTION_OPEN) {
     server_connection_open (client->connection, stream);
-  else
-    server_connection_send (client->connection, stream, action->message.rope);
+    return;
+  }
+  server_metrics_message (server->metrics, action->message.rope->size);
+  server_connection_send (client->connection, stream, action->message.rope);
 }
 
 static void
@@ -344,6 +346,8 @@ settle (Server *server)
   Round round = {0};
   char *error = NULL;
 
+  int64_t start_us = clock_now_us ();
+
   collect (server, &round);
   if (round.n_records > 0
       && !store_commit (server->store, round.records, round.n_records, &error)) {
@@ -351,6 +355,8 @@ settle (Server *server)
                error ? error : "could not keep a change");
     server->failed = server->stopping = true;
   }
+  if (round.n_records > 0)
+    server_metrics_commit (server->metrics, round.n_records, clock_now_us () - start_us);
   for (size_t i = 0; i < round.n; i++) {
     if (!server->failed)
       deliver (server, &round.actions[i]);
@@ -361,6 +367,27 @@ settle (Server *server)
   free (round.records);
   for (Client *client = server->clients; client; client = client->next)
     write_out (server, client);
+}
+
+static void
+show_figures (Server *server, int64_t now_us)
+{
+  if (now_us < server->figures_us)
+    return;
+  server->figures_us = now_us + USEC_PER_SEC;
+  StateFigures state = state_figures (server->state);
+  ServerFigures figures = {
+      .nodes = state.nodes,
+      .online = state.online,
+      .users = state.users,
+      .pending = state.pending,
+      .streams = state.streams,
+  };
+  for (const Client *client = server->clients; client; client = client->next) {
+    figures.connections += !client->is_command;
+    figures.queued_bytes += client->out.size;
+  }
+  server_metrics_set (server->metrics, &figures);
 }
 
 static void
@@ -381,6 +408,7 @@ loop (Server *server)
     server_input (server, &tick);
     settle (server);
     sweep_clients (server, clock_now_us ());
+    show_figures (server, clock_now_us ());
   }
 }
 
@@ -463,6 +491,12 @@ open_state (Server *server)
   if (error)
     fprintf (stderr, "warren-coordinator: %s: %s\n", path, error);
   free (error);
+  error = NULL;
+  server->metrics = ok ? server_metrics_new (options->metrics, server->relay, &error) : NULL;
+  if (error)
+    fprintf (stderr, "warren-coordinator: %s\n", error);
+  free (error);
+  ok = server->metrics != NULL;
   if (ok) {
     state_configure (server->state, &network);
     state_start (server->state, wall_time_now (), clock_now_us ());
@@ -496,6 +530,7 @@ close_all (Server *server)
     server->clients = client->next;
     client_free (client);
   }
+  server_metrics_free (server->metrics);
   if (server->relay)
     relay_free (server->relay);
   work_free (server->work);

@@ -134,3 +134,11 @@ void state_input (State *state, const StateEvent *event, int64_t now_us);
 bool state_next_action (State *state, StateAction *action);
 void state_action_clear (StateAction *action);
 int64_t state_next_deadline (const State *state);
+
+/* How many there are of what. Looks at every node: not for each event. */
+typedef struct
+{
+  size_t nodes, online, users, pending, streams;
+} StateFigures;
+
+StateFigures state_figures (const State *state);

@@ -109,6 +109,22 @@ test_table (void)
   }
 }
 
+/* An option counts wherever it stands among others, and as two words or one. */
+static void
+test_options (void)
+{
+  Rig rig;
+
+  rig_init (&rig);
+  assert_says (&rig, "keys create --reusable --json", "\"reusable\":true");
+  g_assert_nonnull (strstr (rig.body, "\"ephemeral\":false"));
+  assert_says (&rig, "keys create --ephemeral --reusable --json", "\"ephemeral\":true");
+  g_assert_nonnull (strstr (rig.body, "\"reusable\":true"));
+  assert_says (&rig, "keys create --expires 1h --json", "\"expires\":\"2027-01-15T09:00:00Z\"");
+  assert_says (&rig, "keys create --json --expires=1h", "\"expires\":\"2027-01-15T09:00:00Z\"");
+  rig_clear (&rig);
+}
+
 /* Every command with --json answers one JSON document when it goes well. */
 static void
 test_json (void)
@@ -337,6 +353,7 @@ main (int argc, char **argv)
   g_test_add_func ("/coordinator/commands/each-answers-in-json", test_json);
   g_test_add_func ("/coordinator/commands/what-is-said-wrongly-is-told-and-changes-nothing",
                    test_misuse);
+  g_test_add_func ("/coordinator/commands/options-stand-in-any-order", test_options);
   g_test_add_func ("/coordinator/commands/an-unknown-name-gets-those-near-it", test_near);
   g_test_add_func ("/coordinator/commands/devices-are-renamed-moved-expired-and-removed",
                    test_nodes);
