@@ -114,6 +114,20 @@ use_system_roots (SSL_CTX *ctx)
                                         : SSL_CTX_set_default_verify_paths (ctx);
 }
 
+/* A pinned certificate has no chain, and where nothing is judged nothing is looked for: the roots
+ * would be searched for an issuer on the disk, each time. */
+static int
+verify_chain (X509_STORE_CTX *store, void *data)
+{
+  const SSL *ssl = X509_STORE_CTX_get_ex_data (store, SSL_get_ex_data_X509_STORE_CTX_idx ());
+  const Tls *tls = SSL_get_app_data (ssl);
+
+  if (tls->verify != TLS_VERIFY_PIN && tls->verify != TLS_VERIFY_NONE)
+    return X509_verify_cert (store);
+  X509_STORE_CTX_set_error (store, X509_V_OK);
+  return 1;
+}
+
 TlsContext *
 tls_client_context_new (const char *ca_file, char **error)
 {
@@ -126,6 +140,7 @@ tls_client_context_new (const char *ca_file, char **error)
     tls_context_free (context);
     return NULL;
   }
+  SSL_CTX_set_cert_verify_callback (context->ctx, verify_chain, NULL);
   return context;
 }
 
@@ -323,6 +338,7 @@ tls_client_new (TlsContext *context, const TlsClientOptions *options)
     X509_VERIFY_PARAM_set1_ip_asc (SSL_get0_param (tls->ssl), name);
   else if (name)
     SSL_set1_host (tls->ssl, name);
+  SSL_set_app_data (tls->ssl, tls);
   /* The verdict is read after the handshake, so that one path serves all four modes. */
   SSL_set_verify (tls->ssl, SSL_VERIFY_NONE, NULL);
   SSL_set_connect_state (tls->ssl);

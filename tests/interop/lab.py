@@ -166,7 +166,7 @@ def warren_relay(folder, address, port, stun_port=3478, every=None):
     """The command of a relay of ours that serves strangers, with a coordinator that nobody asks."""
     from nodes import find_program  # pylint: disable=import-outside-toplevel,cyclic-import
     return [find_program("warren-coordinator"), "serve", "--data-dir", os.path.join(folder, "data"),
-            "--url", f"http://{address}:8081", "--listen", f"{address}:{port + 1 if port > 1024 else 8081}",
+            "--url", f"http://{address}:8081", "--listen", f"{address}:0",
             "--relay-url", f"https://{address}:{port}", "--relay-listen", f"{every or address}:{port}", "--relay-open",
             "--stun-port", str(stun_port)]
 
