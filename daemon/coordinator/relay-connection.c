@@ -6,8 +6,6 @@
 #include "base/memory.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -23,27 +21,13 @@
 #define STALL_US      (2 * USEC_PER_SEC)
 #define MESH_STALL_US (30 * USEC_PER_SEC)
 #define REFUSED_US    (2 * USEC_PER_SEC) /* at least, and twice as much at most */
-#define NOT_SENT_LOW  131072
-#define USER_TIMEOUT  15000 /* milliseconds */
-#define KEEP_ALIVE    600   /* seconds */
-#define EVERYBODY     64    /* connections of a key that another relay wants closed */
-
-static void
-set_option (int fd, int level, int option, int value)
-{
-  setsockopt (fd, level, option, &value, sizeof value);
-}
+#define EVERYBODY     64                 /* connections of a key that another relay wants closed */
 
 RelayConnection *
 relay_connection_new (RelayWorker *worker, int fd, const IpPort *from)
 {
   RelayConnection *c = mem_new (sizeof *c);
 
-  set_option (fd, IPPROTO_TCP, TCP_NODELAY, 1);
-  set_option (fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT);
-  set_option (fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOT_SENT_LOW);
-  set_option (fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-  set_option (fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEP_ALIVE);
   c->fd = fd;
   c->from = *from;
   c->tls = worker->tls ? tls_server_new (worker->tls) : NULL;

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,14 +17,34 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DOMAIN    "relay"
-#define BACKLOG   4096
-#define ACCEPTS   64 /* before STUN is looked at again */
-#define BATCH     32 /* STUN requests in one system call */
-#define STUN_SIZE 1500
-#define CONTROL   64   /* bytes: the address that was asked */
-#define BREATH_MS 100  /* when there are no descriptors left */
-#define LOOK_MS   5000 /* between looks at the files of the certificate */
+#define DOMAIN       "relay"
+#define BACKLOG      4096
+#define NOT_SENT_LOW 131072
+#define USER_TIMEOUT 15000 /* milliseconds */
+#define KEEP_ALIVE   600   /* seconds */
+#define ACCEPTS      64    /* before STUN is looked at again */
+#define BATCH        32    /* STUN requests in one system call */
+#define STUN_SIZE    1500
+#define CONTROL      64   /* bytes: the address that was asked */
+#define BREATH_MS    100  /* when there are no descriptors left */
+#define LOOK_MS      5000 /* between looks at the files of the certificate */
+
+static void
+set_option (int fd, int level, int option, int value)
+{
+  setsockopt (fd, level, option, &value, sizeof value);
+}
+
+/* What connections inherit from their listener. */
+static void
+set_options (int fd)
+{
+  set_option (fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  set_option (fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT);
+  set_option (fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOT_SENT_LOW);
+  set_option (fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  set_option (fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEP_ALIVE);
+}
 
 static int
 open_socket (const IpPort *at, int type)
@@ -33,6 +54,8 @@ open_socket (const IpPort *at, int type)
   int fd = socket (address.ss_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
 
   setsockopt (fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (type == SOCK_STREAM)
+    set_options (fd);
   if (bind (fd, (struct sockaddr *)&address, size) == 0
       && (type != SOCK_STREAM || listen (fd, BACKLOG) == 0))
     return fd;

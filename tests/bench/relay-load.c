@@ -51,7 +51,7 @@ node_open (Node *n)
 {
   struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.ptr = n};
 
-  if (!derp_node_open (&n->derp, context, &relay_address, NULL))
+  if (!derp_node_dial (&n->derp, context, &relay_address))
     fail ("socket");
   n->was_up = false;
   n->watches_writing = true;
@@ -89,6 +89,7 @@ settle (Node *n)
   if (n->derp.closed) {
     derp_node_close (&n->derp);
     n_again++;
+    derp_node_init (&n->derp, &relay_address, NULL);
     node_open (n);
     return;
   }
@@ -215,6 +216,9 @@ main (int argc, char **argv)
   bool storm = strcmp (argv[1], "storm") == 0, pairs = strcmp (argv[1], "pairs") == 0;
   n_nodes = storm ? count : pairs ? 2 * count : 2;
   nodes = mem_new (n_nodes * sizeof *nodes);
+  /* Whoever comes back has a key already. */
+  for (size_t i = 0; i < n_nodes; i++)
+    derp_node_init (&nodes[i].derp, &relay_address, NULL);
   double seconds = log_in (storm && number > 0 ? (size_t)number : 256);
   if (storm)
     printf ("logged-in %zu %.3f %zu\n", n_nodes, seconds, n_again);

@@ -25,35 +25,48 @@ end (DerpNode *n, const char *text)
   n->closed = true;
 }
 
-bool
-derp_node_open (DerpNode *n, TlsContext *context, const IpPort *at, const uint8_t *private_key)
+void
+derp_node_init (DerpNode *n, const IpPort *at, const uint8_t *private_key)
 {
-  static const TlsClientOptions options = {.server_name = "relay.lab", .verify = TLS_VERIFY_NONE};
-  struct sockaddr_storage address;
-  socklen_t size = ip_port_to_sockaddr (at, &address);
   uint8_t fresh[32];
-  int one = 1;
 
-  *n = (DerpNode){.wants_write = true};
+  *n = (DerpNode){.fd = -1, .wants_write = true};
   if (!private_key) {
     key_generate (random_system (), fresh);
     private_key = fresh;
   }
   key_public (private_key, n->key.bytes);
-  n->fd = socket (address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (n->fd < 0)
-    return false;
   n->client = derp_client_new (&(DerpClientConfig){.node_private = private_key,
                                                    .host = "relay.lab",
                                                    .port = at->port,
                                                    .user_agent = "warren-test",
                                                    .home = true},
                                random_system ());
+}
+
+bool
+derp_node_dial (DerpNode *n, TlsContext *context, const IpPort *at)
+{
+  static const TlsClientOptions options = {.server_name = "relay.lab", .verify = TLS_VERIFY_NONE};
+  struct sockaddr_storage address;
+  socklen_t size = ip_port_to_sockaddr (at, &address);
+  int one = 1;
+
+  n->fd = socket (address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (n->fd < 0)
+    return false;
   setsockopt (n->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   if (connect (n->fd, (struct sockaddr *)&address, size) != 0 && errno != EINPROGRESS)
     end (n, strerror (errno));
   n->tls = tls_client_new (context, &options);
   return true;
+}
+
+bool
+derp_node_open (DerpNode *n, TlsContext *context, const IpPort *at, const uint8_t *private_key)
+{
+  derp_node_init (n, at, private_key);
+  return derp_node_dial (n, context, at);
 }
 
 void
@@ -64,7 +77,8 @@ derp_node_close (DerpNode *n)
   derp_client_free (n->client);
   tls_free (n->tls);
   buffer_free (&n->out);
-  close (n->fd);
+  if (n->fd >= 0)
+    close (n->fd);
   n->client = NULL;
 }
 

@@ -33,6 +33,10 @@ typedef struct
  */
 bool
 derp_node_open (DerpNode *node, TlsContext *context, const IpPort *at, const uint8_t *private_key);
+
+/* The same in two steps: a node with its key, then its connection. */
+void derp_node_init (DerpNode *node, const IpPort *at, const uint8_t *private_key);
+bool derp_node_dial (DerpNode *node, TlsContext *context, const IpPort *at);
 void derp_node_close (DerpNode *node);
 
 /* Reads what there is, and writes what waits. */
