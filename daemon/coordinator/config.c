@@ -30,6 +30,7 @@ static const ConfigKey keys[] = {
     {"relay", "stun-port", "stun-port", CONFIG_PORT, AT (stun_port)},
     {"relay", "open", "relay-open", CONFIG_SWITCH, AT (relay_open)},
     {"relay", "mesh-key-file", "relay-mesh-key-file", CONFIG_TEXT, AT (relay_mesh_key_file)},
+    {"relay", "peers", "relay-peers", CONFIG_LIST, AT (relay_peers)},
     {"relay", "certificate", "relay-certificate", CONFIG_TEXT, AT (relay_certificate)},
     {"relay", "key", "relay-key", CONFIG_TEXT, AT (relay_key)},
     {"oidc", "issuer", "oidc-issuer", CONFIG_URL, AT (oidc.issuer)},

@@ -32,9 +32,28 @@ relay_connection_new (RelayWorker *worker, int fd, const IpPort *from)
   c->from = *from;
   c->tls = worker->tls ? tls_server_new (worker->tls) : NULL;
   c->until_us = worker->now_us + RELAY_LOGIN_US;
-  timer_node_init (&c->timer, 0);
+  timer_node_init (&c->timer, RELAY_TIMER_CONNECTION);
   timer_wheel_set (&worker->wheel, &c->timer, c->until_us);
   relay_client_init (&c->client, &worker->relay->identity);
+  return c;
+}
+
+RelayConnection *
+relay_connection_link (RelayWorker *worker, int fd, RelayLink *link,
+                       const TlsClientOptions *options)
+{
+  RelayConnection *c = mem_new (sizeof *c);
+
+  c->link = link;
+  c->fd = fd;
+  c->from = link->at;
+  c->tls = tls_client_new (worker->link_tls, options);
+  c->until_us = worker->now_us + RELAY_LOGIN_US;
+  timer_node_init (&c->timer, RELAY_TIMER_CONNECTION);
+  timer_wheel_set (&worker->wheel, &c->timer, c->until_us);
+  relay_client_init (&c->client, &worker->relay->identity);
+  c->client.stage = RELAY_UP;
+  c->client.mesh = true;
   return c;
 }
 
@@ -63,6 +82,8 @@ relay_connection_free (RelayWorker *worker, RelayConnection *c)
 {
   if (c->presence)
     leave (worker, c);
+  if (c->link)
+    relay_link_closed (worker, c);
   timer_wheel_remove (&worker->wheel, &c->timer);
   close (c->fd);
   tls_free (c->tls);
@@ -161,7 +182,10 @@ write_queued (RelayWorker *worker, RelayConnection *c)
       tls_take (c->tls, &worker->cipher);
     while (open && worker->cipher.size < SEND_BYTES && !c->closing) {
       buffer_reset (&worker->packed);
-      relay_client_take (&c->client, &worker->packed, RECORD_FULL);
+      if (c->link)
+        relay_link_take (worker, c, &worker->packed);
+      else
+        relay_client_take (&c->client, &worker->packed, RECORD_FULL);
       if (worker->packed.size == 0)
         break;
       seal (worker, c, worker->packed.data, worker->packed.size);
@@ -233,7 +257,9 @@ relay_connection_deliver (RelayWorker *worker, RelayConnection *c, const RelayPa
       watch (worker, c);
     return;
   }
-  if (parcel->forward)
+  if (c->link)
+    relay_link_forward (worker, c, parcel, frames);
+  else if (parcel->forward)
     deliver_forward (worker, c, parcel, frames);
   else
     relay_count (&worker->counters.dropped_full,
@@ -399,6 +425,13 @@ relay_connection_read (RelayWorker *worker, RelayConnection *c)
   buffer_reset (&worker->plain);
   relay_client_rest (&c->client, &worker->plain);
   more = decrypt (worker, c, worker->input, (size_t)n);
+  if (c->link) {
+    relay_link_read (worker, c, &worker->plain);
+    if (!more)
+      relay_worker_close (worker, c);
+    relay_worker_soil (worker, c);
+    return;
+  }
   relay_client_feed (&c->client, worker->plain.data, worker->plain.size);
   if (worker->plain.size > 0)
     speak (worker, c);
@@ -421,7 +454,10 @@ relay_connection_tick (RelayWorker *worker, RelayConnection *c)
   int64_t now_us = worker->now_us, deadline_us = TIME_NEVER;
   int64_t patience_us = c->client.mesh ? MESH_STALL_US : STALL_US;
 
-  if (c->client.stage == RELAY_UP) {
+  if (c->link) {
+    deadline_us = relay_link_tick (worker, c);
+    relay_worker_soil (worker, c);
+  } else if (c->client.stage == RELAY_UP) {
     deadline_us = relay_client_tick (&c->client, now_us);
     relay_worker_soil (worker, c);
   } else if (c->until_us <= now_us) {

@@ -11,6 +11,7 @@
 #include "coordinator/relay-limit.h"
 #include "coordinator/relay-registry.h"
 #include "coordinator/relay.h"
+#include "derp/client.h"
 #include "wire/tls.h"
 
 #include <pthread.h>
@@ -52,9 +53,33 @@ typedef struct
   bool forward;
 } RelayParcel;
 
+/* What a timer of a worker's wheel belongs to. */
+enum
+{
+  RELAY_TIMER_CONNECTION,
+  RELAY_TIMER_LINK,
+};
+
+/* Another relay of the region, and the connection to it while there is one. */
+typedef struct
+{
+  IpPort at;
+  bool pinned;
+  uint8_t pin[TLS_PIN_SIZE];
+  bool self;          /* it is this very relay: never again */
+  bool told;          /* that it cannot be reached */
+  bool connected;     /* TLS is up */
+  DerpClient *client; /* NULL: not connected */
+  NodePublic *keys;   /* who is there */
+  size_t n_keys, room_keys;
+  TimerNode timer; /* until the next try */
+  char text[160];
+} RelayLink;
+
 typedef struct RelayConnection RelayConnection;
 struct RelayConnection
 {
+  RelayLink *link; /* NULL: a client */
   int fd;
   uint32_t slot;
   Tls *tls; /* NULL: somebody in front of us does TLS */
@@ -103,6 +128,9 @@ typedef struct
   RelayOrder *orders, **orders_end;
   TlsContext *tls;
   RelaySlot *slots;
+  RelayLink *links; /* first worker only */
+  size_t n_links;
+  TlsContext *link_tls;
   uint32_t n_handshakes; /* connections that are not logged in */
   uint32_t n_slots, free_slot;
   size_t room_slots;
@@ -183,8 +211,13 @@ void relay_worker_send (RelayWorker *worker, const RelayParcel *parcel, const ui
 void relay_worker_close (RelayWorker *worker, RelayConnection *connection);
 void relay_worker_soil (RelayWorker *worker, RelayConnection *connection);
 
+/* Takes a connection of our own making into the loop. */
+void relay_worker_adopt (RelayWorker *worker, RelayConnection *connection);
+
 /* relay-connection.c */
 RelayConnection *relay_connection_new (RelayWorker *worker, int fd, const IpPort *from);
+RelayConnection *relay_connection_link (RelayWorker *worker, int fd, RelayLink *link,
+                                        const TlsClientOptions *options);
 void relay_connection_free (RelayWorker *worker, RelayConnection *connection);
 bool relay_connection_handshaking (const RelayConnection *connection);
 void relay_connection_read (RelayWorker *worker, RelayConnection *connection);
@@ -194,3 +227,20 @@ void relay_connection_deliver (RelayWorker *worker, RelayConnection *connection,
 
 /* Time has passed; sets the timer anew. */
 void relay_connection_tick (RelayWorker *worker, RelayConnection *connection);
+
+/* relay-link.c */
+
+/* "ADDRESS:PORT" or "ADDRESS:PORT=sha256-raw:HEX"; false: neither. */
+bool relay_link_init (RelayLink *link, const char *text);
+void relay_link_clear (RelayLink *link);
+void relay_link_open (RelayWorker *worker, RelayLink *link);
+void relay_link_closed (RelayWorker *worker, RelayConnection *connection);
+void relay_link_read (RelayWorker *worker, RelayConnection *connection, const Buffer *plain);
+
+/* Appends what is for the other relay: a record at most. */
+void relay_link_take (RelayWorker *worker, RelayConnection *connection, Buffer *out);
+void relay_link_forward (RelayWorker *worker, RelayConnection *connection,
+                         const RelayParcel *parcel, const uint8_t *frames);
+
+/* The next deadline. */
+int64_t relay_link_tick (RelayWorker *worker, RelayConnection *connection);

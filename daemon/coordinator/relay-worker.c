@@ -68,7 +68,7 @@ drop_connection (RelayWorker *worker, RelayConnection *c)
 {
   uint32_t slot = c->slot;
 
-  if (c->presence == NULL)
+  if (c->presence == NULL && c->link == NULL)
     worker->n_handshakes--;
   /* Its handle is taken back first: nothing is to be given to it any more. */
   relay_connection_free (worker, c);
@@ -79,24 +79,28 @@ drop_connection (RelayWorker *worker, RelayConnection *c)
   atomic_fetch_sub_explicit (&worker->n_connections, 1, memory_order_relaxed);
 }
 
+void
+relay_worker_adopt (RelayWorker *worker, RelayConnection *c)
+{
+  struct epoll_event event = {.events = EPOLLIN | (c->link ? EPOLLOUT : 0), .data.ptr = c};
+
+  atomic_fetch_add_explicit (&worker->n_connections, 1, memory_order_relaxed);
+  take_slot (worker, c);
+  c->events = event.events;
+  if (epoll_ctl (worker->epoll, EPOLL_CTL_ADD, c->fd, &event) != 0)
+    relay_worker_close (worker, c);
+}
+
 static void
 accept_connection (RelayWorker *worker, const RelayOrder *order)
 {
-  struct epoll_event event = {.events = EPOLLIN};
-
   relay_count (&worker->counters.accepted, 1);
   if (worker->n_handshakes >= HANDSHAKES_MAX) {
     close (order->fd); /* before any work was done for it: it will come back */
     return;
   }
   worker->n_handshakes++;
-  RelayConnection *c = relay_connection_new (worker, order->fd, &order->from);
-  atomic_fetch_add_explicit (&worker->n_connections, 1, memory_order_relaxed);
-  take_slot (worker, c);
-  event.data.ptr = c;
-  c->events = event.events;
-  if (epoll_ctl (worker->epoll, EPOLL_CTL_ADD, c->fd, &event) != 0)
-    relay_worker_close (worker, c);
+  relay_worker_adopt (worker, relay_connection_new (worker, order->fd, &order->from));
 }
 
 void
@@ -317,8 +321,11 @@ expire (RelayWorker *worker)
   TimerNode *node;
 
   while ((node = timer_wheel_expire (&worker->wheel, worker->now_us)) != NULL)
-    relay_connection_tick (worker,
-                           (RelayConnection *)((char *)node - offsetof (RelayConnection, timer)));
+    if (node->kind == RELAY_TIMER_LINK)
+      relay_link_open (worker, (RelayLink *)((char *)node - offsetof (RelayLink, timer)));
+    else
+      relay_connection_tick (worker,
+                             (RelayConnection *)((char *)node - offsetof (RelayConnection, timer)));
 }
 
 /* How long to sleep, in milliseconds. */
@@ -422,6 +429,10 @@ relay_worker_clear (RelayWorker *worker)
   for (unsigned i = 0; i < RELAY_WORKERS_MAX; i++)
     if (worker->from[i])
       ring_free (worker->from[i]);
+  for (size_t i = 0; i < worker->n_links; i++)
+    relay_link_clear (&worker->links[i]);
+  free (worker->links);
+  tls_context_free (worker->link_tls);
   tls_context_free (worker->tls);
   bell_clear (&worker->bell);
   if (worker->epoll >= 0)

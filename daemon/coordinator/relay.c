@@ -176,6 +176,31 @@ raise_descriptors (void)
   }
 }
 
+/* The first worker connects to the other relays of the region. */
+static bool
+add_links (Relay *relay, const RelayOptions *options, char **error)
+{
+  RelayWorker *worker = &relay->workers[0];
+  size_t n = 0;
+
+  while (options->peers && options->mesh_key && options->peers[n])
+    n++;
+  if (n == 0)
+    return true;
+  worker->links = mem_new (n * sizeof *worker->links);
+  worker->link_tls = tls_client_context_new (NULL, error);
+  for (size_t i = 0; worker->link_tls && i < n; i++) {
+    if (!relay_link_init (&worker->links[i], options->peers[i])) {
+      if (asprintf (error, "\"%s\" is not ADDRESS:PORT of a relay", options->peers[i]) < 0)
+        *error = NULL;
+      return false;
+    }
+    timer_wheel_set (&worker->wheel, &worker->links[i].timer, worker->now_us);
+    worker->n_links++;
+  }
+  return worker->link_tls != NULL;
+}
+
 static bool
 open_relay (Relay *relay, const RelayOptions *options, char **error)
 {
@@ -188,6 +213,7 @@ open_relay (Relay *relay, const RelayOptions *options, char **error)
       ok = (worker->tls = make_context (relay, options->certificate_pem, options->key_pem, error))
            != NULL;
   }
+  ok = ok && add_links (relay, options, error);
   for (unsigned i = 0; ok && i < relay->n_workers; i++)
     ok = relay_worker_start (&relay->workers[i]);
   return ok && relay_front_start (relay);

@@ -24,11 +24,13 @@ typedef struct
   const char *key_file;         /* borrowed as long as the relay lives; NULL: nowhere */
   const uint8_t *private_key;   /* DERP key, 32 bytes, copied */
   const uint8_t *mesh_key;      /* of the region's relays, 32 bytes, copied; NULL: none */
-  const char *bootstrap_dns;    /* JSON object of names and addresses, copied; NULL: none */
-  uint64_t rate, rate_burst;    /* bytes per second that a client may send, and at once; 0: any */
-  unsigned workers;             /* threads; 0: as many as there are processors */
-  uint16_t stun_port;           /* on the same address; 0: no STUN */
-  bool open;                    /* strangers are served, too */
+  const char *const *peers;  /* those relays: ADDRESS:PORT, or ADDRESS:PORT=sha256-raw:HEX with the
+                                pin of a self-made certificate; ends with NULL; NULL: none */
+  const char *bootstrap_dns; /* JSON object of names and addresses, copied; NULL: none */
+  uint64_t rate, rate_burst; /* bytes per second that a client may send, and at once; 0: any */
+  unsigned workers;          /* threads; 0: as many as there are processors */
+  uint16_t stun_port;        /* on the same address; 0: no STUN */
+  bool open;                 /* strangers are served, too */
 } RelayOptions;
 
 /* NULL and *ERROR (malloc'd) when the sockets cannot be had. */

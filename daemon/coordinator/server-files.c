@@ -207,6 +207,7 @@ server_open_relay (const ServerOptions *options, Relay **relay, DerpMap **map)
         .key_file = options->relay_key,
         .private_key = key,
         .mesh_key = options->relay_mesh_key_file ? mesh_key : NULL,
+        .peers = options->relay_peers,
         .stun_port = options->stun_port,
         .open = options->relay_open,
     };

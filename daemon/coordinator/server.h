@@ -30,6 +30,7 @@ typedef struct
   uint16_t stun_port;                    /* 0: no STUN */
   bool relay_open;                       /* serve strangers, too */
   const char *relay_mesh_key_file;       /* shared by relays of one region */
+  const char *const *relay_peers;        /* those relays, ADDRESS:PORT[=PIN]; NULL: none */
   const char *relay_certificate;         /* PEM files of the relay, read again when they change; */
   const char *relay_key;                 /* NULL: self-made and pinned */
   OidcConfig oidc;                       /* issuer NULL: none */

@@ -42,6 +42,7 @@ struct DerpClient
   State state;
   Random *random;
   uint8_t *node_private; /* secret memory */
+  uint8_t *mesh_key;     /* secret memory, NULL: none */
   NodePublic node_public;
   char *host;
   char *ideal_node;
@@ -87,6 +88,10 @@ derp_client_new (const DerpClientConfig *config, Random *random)
   c->node_private = secret_new (KEY_SIZE);
   memcpy (c->node_private, config->node_private, KEY_SIZE);
   key_public (c->node_private, c->node_public.bytes);
+  if (config->mesh_key) {
+    c->mesh_key = secret_new (KEY_SIZE);
+    memcpy (c->mesh_key, config->mesh_key, KEY_SIZE);
+  }
   c->host = copy_text (config->host);
   c->ideal_node = copy_text (config->ideal_node);
   c->user_agent = copy_text (config->user_agent);
@@ -104,6 +109,7 @@ derp_client_free (DerpClient *c)
   if (!c)
     return;
   secret_free (c->node_private);
+  secret_free (c->mesh_key);
   sodium_memzero (c->shared, sizeof c->shared);
   free (c->host);
   free (c->ideal_node);
@@ -155,9 +161,14 @@ write_login (DerpClient *c)
   }
   random_fill (c->random, nonce, sizeof nonce);
   buffer_append (&c->control, frame,
-                 derp_login_encode (&c->node_public, c->shared, nonce, frame, sizeof frame));
+                 derp_login_encode (&c->node_public, c->shared, nonce, c->mesh_key, frame,
+                                    sizeof frame));
   if (c->home)
     write_home (c);
+  if (c->mesh_key) {
+    derp_header_encode (DERP_WATCH_CONNS, 0, frame);
+    buffer_append (&c->control, frame, DERP_HEADER_SIZE);
+  }
   c->state = STATE_LOGGING_IN;
 }
 
@@ -326,6 +337,12 @@ on_frame (DerpClient *c, const DerpFrame *frame, DerpClientAction *action, int64
     case DERP_PEER_GONE:
       action->type = DERP_CLIENT_ACTION_PEER_GONE;
       return derp_peer_gone_parse (frame, &action->peer_gone.peer, &action->peer_gone.reason);
+    case DERP_PEER_PRESENT:
+      action->type = DERP_CLIENT_ACTION_PEER_PRESENT;
+      if (!c->mesh_key || frame->size < KEY_SIZE)
+        return false;
+      memcpy (action->peer_present.bytes, frame->body, KEY_SIZE);
+      return true;
     case DERP_PING:
       on_ping (c, frame);
       return false;
@@ -477,7 +494,10 @@ derp_client_input (DerpClient *c, const DerpClientEvent *event, int64_t now_us)
       on_end (c);
       break;
     case DERP_CLIENT_EVENT_SEND:
-      derp_queue_push (&c->queue, &event->send.peer, event->send.data, event->send.size, now_us);
+    case DERP_CLIENT_EVENT_FORWARD:
+      derp_queue_push (&c->queue,
+                       event->type == DERP_CLIENT_EVENT_FORWARD ? &event->send.source : NULL,
+                       &event->send.peer, event->send.data, event->send.size, now_us);
       c->last_queued_us = now_us;
       break;
     case DERP_CLIENT_EVENT_HOME:

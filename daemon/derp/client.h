@@ -37,9 +37,11 @@ typedef struct
   const uint8_t *node_private; /* 32 bytes; kept in secret memory until derp_client_free */
   const char *host;            /* HostName of the relay node */
   uint16_t port;               /* 443 is left out of the Host header */
-  const char *ideal_node; /* name of the region's first node when connected to another, or NULL */
-  const char *user_agent; /* "warren/0.1.0" */
-  bool home;              /* this is our home region */
+  const char *ideal_node;  /* name of the region's first node when connected to another, or NULL */
+  const char *user_agent;  /* "warren/0.1.0" */
+  bool home;               /* this is our home region */
+  const uint8_t *mesh_key; /* 32 bytes shared by the relays of a region, one of which we are: who
+                              comes and goes there is told; NULL: an ordinary client */
 } DerpClientConfig;
 
 typedef enum
@@ -49,6 +51,7 @@ typedef enum
   DERP_CLIENT_EVENT_BYTES,     /* plaintext from the relay */
   DERP_CLIENT_EVENT_END,       /* the byte stream ended or failed */
   DERP_CLIENT_EVENT_SEND,      /* queue a packet for a peer */
+  DERP_CLIENT_EVENT_FORWARD,   /* the same, as a relay, for one of our own clients */
   DERP_CLIENT_EVENT_HOME,      /* this connection is now, or no longer, home */
   DERP_CLIENT_EVENT_PING,      /* prove that the relay is there within DERP_PING_TIMEOUT_US */
 } DerpClientEventType;
@@ -73,6 +76,7 @@ typedef struct
       NodePublic peer;
       const uint8_t *data;
       size_t size;
+      NodePublic source; /* only FORWARD */
     } send;
     bool home;
   };
@@ -83,8 +87,9 @@ typedef enum
   DERP_CLIENT_ACTION_UP,     /* ServerInfo arrived and opened */
   DERP_CLIENT_ACTION_PACKET, /* from a peer; the relay's word for the source is not proof */
   DERP_CLIENT_ACTION_PEER_GONE,
-  DERP_CLIENT_ACTION_HEALTH, /* text of the relay, empty: healthy again */
-  DERP_CLIENT_ACTION_CLOSE,  /* close the stream; nothing follows */
+  DERP_CLIENT_ACTION_PEER_PRESENT, /* only with a mesh key */
+  DERP_CLIENT_ACTION_HEALTH,       /* text of the relay, empty: healthy again */
+  DERP_CLIENT_ACTION_CLOSE,        /* close the stream; nothing follows */
 } DerpClientActionType;
 
 /* Why a connection ends. */
@@ -112,6 +117,7 @@ typedef struct
       NodePublic peer;
       DerpGoneReason reason;
     } peer_gone;
+    NodePublic peer_present;
     const char *health; /* for a person */
     struct
     {

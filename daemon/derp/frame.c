@@ -149,6 +149,14 @@ derp_recv_packet_head (const NodePublic *source, size_t packet_size,
   packet_head (DERP_RECV_PACKET, source, packet_size, out);
 }
 
+void
+derp_forward_packet_head (const NodePublic *source, const NodePublic *destination,
+                          size_t packet_size, uint8_t out[DERP_FORWARD_OVERHEAD])
+{
+  packet_head (DERP_FORWARD_PACKET, source, KEY_SIZE + packet_size, out);
+  memcpy (out + DERP_SEND_OVERHEAD, destination->bytes, KEY_SIZE);
+}
+
 bool
 derp_packet_parse (const DerpFrame *frame, NodePublic *key, const uint8_t **packet,
                    size_t *packet_size)

@@ -115,6 +115,11 @@ void derp_send_packet_head (const NodePublic *destination, size_t packet_size,
 void derp_recv_packet_head (const NodePublic *source, size_t packet_size,
                             uint8_t out[DERP_SEND_OVERHEAD]);
 
+/* Header and keys of ForwardPacket, between the relays of a region. */
+#define DERP_FORWARD_OVERHEAD (DERP_SEND_OVERHEAD + KEY_SIZE)
+void derp_forward_packet_head (const NodePublic *source, const NodePublic *destination,
+                               size_t packet_size, uint8_t out[DERP_FORWARD_OVERHEAD]);
+
 /* Key and packet of a SendPacket or RecvPacket; PACKET is borrowed. */
 bool derp_packet_parse (const DerpFrame *frame, NodePublic *key, const uint8_t **packet,
                         size_t *packet_size);

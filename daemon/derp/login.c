@@ -1,20 +1,33 @@
 #include "derp/login.h"
 
+#include "base/bytes.h"
 #include "wire/json-reader.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SERVER_INFO_MAX 65536
 
 static const char client_info[] = "{\"version\":2,\"CanAckPings\":true}";
+static const char relay_info[] = "{\"version\":2,\"meshKey\":\"%s\"}";
 
 size_t
 derp_login_encode (const NodePublic *key, const uint8_t shared[32],
-                   const uint8_t nonce[BOX_NONCE_SIZE], void *out, size_t capacity)
+                   const uint8_t nonce[BOX_NONCE_SIZE], const uint8_t *mesh_key, void *out,
+                   size_t capacity)
 {
-  return derp_client_info_encode (key, shared, nonce, client_info, strlen (client_info), out,
-                                  capacity);
+  char hex[2 * KEY_SIZE + 1], json[sizeof relay_info + sizeof hex];
+
+  if (!mesh_key)
+    return derp_client_info_encode (key, shared, nonce, client_info, strlen (client_info), out,
+                                    capacity);
+  hex_encode (mesh_key, KEY_SIZE, hex);
+  int n = snprintf (json, sizeof json, relay_info, hex);
+  size_t size = derp_client_info_encode (key, shared, nonce, json, (size_t)n, out, capacity);
+  explicit_bzero (hex, sizeof hex);
+  explicit_bzero (json, sizeof json);
+  return size;
 }
 
 static bool

@@ -14,9 +14,10 @@ typedef struct
   int64_t bytes_burst;
 } DerpServerInfo;
 
-/* The whole ClientInfo frame; returns its size. */
+/* The whole ClientInfo frame, with MESH_KEY (32 bytes) unless it is NULL; returns its size. */
 size_t derp_login_encode (const NodePublic *key, const uint8_t shared[32],
-                          const uint8_t nonce[BOX_NONCE_SIZE], void *out, size_t capacity);
+                          const uint8_t nonce[BOX_NONCE_SIZE], const uint8_t *mesh_key, void *out,
+                          size_t capacity);
 
 /* Opens and reads ServerInfo; unknown members are ignored. */
 bool derp_server_info_parse (const DerpFrame *frame, const uint8_t shared[32], DerpServerInfo *out);

@@ -49,12 +49,28 @@ derp_queue_clear (DerpQueue *queue)
   lane_clear (&queue->data);
 }
 
+/* Header and keys in front of a packet. */
+static size_t
+head_size (const NodePublic *source)
+{
+  return DERP_SEND_OVERHEAD + (source ? KEY_SIZE : 0);
+}
+
+static void
+write_head (uint8_t *frame, const NodePublic *source, const NodePublic *peer, size_t size)
+{
+  if (source)
+    derp_forward_packet_head (source, peer, size, frame);
+  else
+    derp_send_packet_head (peer, size, frame);
+}
+
 void
-derp_queue_push (DerpQueue *queue, const NodePublic *peer, const void *packet, size_t size,
-                 int64_t now_us)
+derp_queue_push (DerpQueue *queue, const NodePublic *source, const NodePublic *peer,
+                 const void *packet, size_t size, int64_t now_us)
 {
   DerpQueueLane *lane = derp_packet_is_disco (packet, size) ? &queue->disco : &queue->data;
-  size_t frame_size = DERP_SEND_OVERHEAD + size;
+  size_t frame_size = head_size (source) + size;
 
   if (size > DERP_PACKET_MAX) {
     queue->dropped++;
@@ -68,9 +84,9 @@ derp_queue_push (DerpQueue *queue, const NodePublic *peer, const void *packet, s
   DerpQueued *tail = &lane->ring[(lane->first + lane->count) % lane->room];
   *tail = (DerpQueued){
       .queued_us = now_us, .size = frame_size, .frame = mem_resize (NULL, frame_size)};
-  derp_send_packet_head (peer, size, tail->frame);
+  write_head (tail->frame, source, peer, size);
   if (size > 0)
-    memcpy (tail->frame + DERP_SEND_OVERHEAD, packet, size);
+    memcpy (tail->frame + head_size (source), packet, size);
   lane->count++;
   lane->bytes += frame_size;
 }

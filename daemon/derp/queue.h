@@ -37,9 +37,10 @@ typedef struct
 void derp_queue_init (DerpQueue *queue);
 void derp_queue_clear (DerpQueue *queue);
 
-/* Queues a copy of PACKET as a SendPacket frame. */
-void derp_queue_push (DerpQueue *queue, const NodePublic *peer, const void *packet, size_t size,
-                      int64_t now_us);
+/* Queues a copy of PACKET as a SendPacket frame, or as a ForwardPacket frame from SOURCE (NULL: the
+ * former). */
+void derp_queue_push (DerpQueue *queue, const NodePublic *source, const NodePublic *peer,
+                      const void *packet, size_t size, int64_t now_us);
 
 /* The next frame that is younger than DERP_QUEUE_AGE_US, or NULL; older ones are dropped on the
  * way. It stays in the queue until derp_queue_pop. */

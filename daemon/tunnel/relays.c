@@ -114,6 +114,7 @@ handle_action (Net *net, Relay *r, const DerpClientAction *action)
     case DERP_CLIENT_ACTION_HEALTH:
       tell_main (net, r, r->stream.up, action->health);
       break;
+    case DERP_CLIENT_ACTION_PEER_PRESENT: /* is for relays */
     case DERP_CLIENT_ACTION_CLOSE:
       break;
   }

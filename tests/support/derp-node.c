@@ -102,6 +102,8 @@ take_actions (DerpNode *n, int64_t now_us)
         n->gone++;
         n->last_gone = a.peer_gone.peer;
         break;
+      case DERP_CLIENT_ACTION_PEER_PRESENT:
+        break;
       case DERP_CLIENT_ACTION_HEALTH:
         n->health++;
         break;

@@ -36,22 +36,35 @@ free_port (void)
 }
 
 static void
-rig_init (Rig *rig, RelayOptions options)
+rig_prepare (Rig *rig)
 {
-  g_autofree char *listen = NULL;
   char *error = NULL;
 
   *rig = (Rig){.at = {ip_from_v4 (INADDR_LOOPBACK), free_port ()}};
-  listen = g_strdup_printf ("127.0.0.1:%u", rig->at.port);
-  g_assert_true (relay_certificate_make ("relay.lab", &rig->certificate));
+  g_assert_true (relay_certificate_make ("127.0.0.1", &rig->certificate));
   rig->context = tls_client_context_new (NULL, &error);
   key_generate (random_system (), rig->private_key);
+}
+
+static void
+rig_start (Rig *rig, RelayOptions options)
+{
+  g_autofree char *listen = g_strdup_printf ("127.0.0.1:%u", rig->at.port);
+  char *error = NULL;
+
   options.listen = listen;
   options.certificate_pem = rig->certificate.certificate_pem;
   options.key_pem = rig->certificate.key_pem;
   options.private_key = rig->private_key;
   rig->relay = relay_new (&options, &error);
   g_assert_nonnull (rig->relay);
+}
+
+static void
+rig_init (Rig *rig, RelayOptions options)
+{
+  rig_prepare (rig);
+  rig_start (rig, options);
 }
 
 static void
@@ -279,6 +292,51 @@ test_certificate (void)
   rig_clear (&rig);
 }
 
+/* Two relays of one region: who is at one reaches who is at the other. */
+static void
+test_mesh (void)
+{
+  uint8_t mesh_key[32] = {7}, disco[100] = {0x54, 0x53, 0xf0, 0x9f, 0x92, 0xac};
+  const char *peers[2][2] = {{NULL}};
+  Rig rigs[2];
+  DerpNode nodes[2];
+  NodePublic keys[2];
+
+  for (int i = 0; i < 2; i++)
+    rig_prepare (&rigs[i]);
+  for (int i = 0; i < 2; i++) {
+    peers[i][0]
+        = g_strdup_printf ("127.0.0.1:%u=%s", rigs[1 - i].at.port, rigs[1 - i].certificate.pin);
+    rig_start (&rigs[i],
+               (RelayOptions){.open = true, .workers = 2, .mesh_key = mesh_key, .peers = peers[i]});
+    open_all (&rigs[i], &nodes[i], 1, NULL);
+    keys[i] = nodes[i].key;
+  }
+  /* The links come up by themselves, the first after a retry. */
+  for (int64_t until = clock_now_us () + LIMIT_US;
+       (nodes[0].packets == 0 || nodes[1].packets == 0) && clock_now_us () < until;) {
+    derp_node_send (&nodes[0], &keys[1], "over", 4, clock_now_us ());
+    derp_node_send (&nodes[1], &keys[0], "back", 4, clock_now_us ());
+    derp_nodes_pump (nodes, 2, 50);
+  }
+  g_assert_cmpuint (nodes[0].packets, >, 0);
+  g_assert_cmpuint (nodes[1].packets, >, 0);
+  g_assert_true (key_same (&nodes[0].last_source, &keys[1]));
+  g_assert_true (key_same (&nodes[1].last_source, &keys[0]));
+  /* One goes: the other relay knows it. */
+  derp_node_close (&nodes[1]);
+  for (int64_t until = clock_now_us () + LIMIT_US; nodes[0].gone == 0 && clock_now_us () < until;) {
+    derp_node_send (&nodes[0], &keys[1], disco, sizeof disco, clock_now_us ());
+    derp_nodes_pump (nodes, 1, 50);
+  }
+  g_assert_cmpuint (nodes[0].gone, >, 0);
+  derp_node_close (&nodes[0]);
+  for (int i = 0; i < 2; i++) {
+    rig_clear (&rigs[i]);
+    g_free ((char *)peers[i][0]);
+  }
+}
+
 /* ---- the threads ---- */
 
 typedef struct
@@ -369,6 +427,7 @@ main (int argc, char **argv)
   g_test_add_func ("/relay/only-members-are-served", test_members);
   g_test_add_func ("/relay/one-that-reads-nothing-is-closed-and-hurts-nobody", test_slow_reader);
   g_test_add_func ("/relay/a-new-certificate-leaves-connections-alone", test_certificate);
+  g_test_add_func ("/relay/relays-of-a-region-pass-packets-on", test_mesh);
   g_test_add_func ("/relay/crowds-come-and-go-on-four-workers", test_crowds);
   return g_test_run ();
 }
