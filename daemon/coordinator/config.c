@@ -30,6 +30,8 @@ static const ConfigKey keys[] = {
     {"relay", "stun-port", "stun-port", CONFIG_PORT, AT (stun_port)},
     {"relay", "open", "relay-open", CONFIG_SWITCH, AT (relay_open)},
     {"relay", "mesh-key-file", "relay-mesh-key-file", CONFIG_TEXT, AT (relay_mesh_key_file)},
+    {"relay", "plain", "relay-plain", CONFIG_SWITCH, AT (relay_plain)},
+    {"relay", "rate", "relay-rate", CONFIG_BYTES, AT (relay_rate)},
     {"relay", "peers", "relay-peers", CONFIG_LIST, AT (relay_peers)},
     {"relay", "certificate", "relay-certificate", CONFIG_TEXT, AT (relay_certificate)},
     {"relay", "key", "relay-key", CONFIG_TEXT, AT (relay_key)},
@@ -161,6 +163,7 @@ expected (ConfigKind kind)
       [CONFIG_URL] = "http://… or https://…",
       [CONFIG_ADDRESS] = "ADDRESS:PORT",
       [CONFIG_PORT] = "a port",
+      [CONFIG_BYTES] = "a number of bytes",
       [CONFIG_SWITCH] = "true or false",
       [CONFIG_DOMAIN] = "a domain name",
       [CONFIG_PREFIX4] = "a part of 100.64.0.0/10",
@@ -183,6 +186,11 @@ set_value (Config *config, const ConfigKey *key, const char *value)
       if (!read_number (value, UINT16_MAX, "", &number))
         return false;
       *(uint16_t *)place = (uint16_t)number;
+      return true;
+    case CONFIG_BYTES:
+      if (!read_number (value, UINT32_MAX, "", &number))
+        return false;
+      *(uint64_t *)place = number;
       return true;
     case CONFIG_DAYS:
       if (!read_number (value, 36500, "d", &number))

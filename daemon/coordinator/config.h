@@ -25,6 +25,7 @@ typedef enum
   CONFIG_URL,     /* http:// or https:// */
   CONFIG_ADDRESS, /* ADDRESS:PORT */
   CONFIG_PORT,    /* 0 .. 65535 */
+  CONFIG_BYTES,   /* up to 4 GiB */
   CONFIG_SWITCH,  /* true, false */
   CONFIG_DOMAIN,
   CONFIG_PREFIX4,

@@ -152,6 +152,8 @@ describe (const char *host, unsigned port, const char *pin, uint16_t stun_port)
 static bool
 find_certificate (const ServerOptions *options, const char *host, RelayCertificate *out)
 {
+  if (options->relay_plain)
+    return true;
   if (!options->relay_certificate)
     return load_certificate (options->data_dir, host, out);
   out->certificate_pem = server_read_file (options->relay_certificate);
@@ -210,10 +212,11 @@ server_open_relay (const ServerOptions *options, Relay **relay, DerpMap **map)
         .peers = options->relay_peers,
         .stun_port = options->stun_port,
         .open = options->relay_open,
+        .rate = options->relay_rate,
     };
     *relay = relay_new (&relay_options, &error);
-    *map = describe (host, port, options->relay_certificate ? NULL : certificate.pin,
-                     options->stun_port);
+    bool own = !options->relay_certificate && !options->relay_plain;
+    *map = describe (host, port, own ? certificate.pin : NULL, options->stun_port);
     relay_certificate_clear (&certificate);
     ok = *relay && *map;
     if (error)

@@ -31,6 +31,8 @@ typedef struct
   bool relay_open;                       /* serve strangers, too */
   const char *relay_mesh_key_file;       /* shared by relays of one region */
   const char *const *relay_peers;        /* those relays, ADDRESS:PORT[=PIN]; NULL: none */
+  bool relay_plain;                      /* without TLS, which somebody in front of it does */
+  uint64_t relay_rate;                   /* bytes per second from each client, 0: any */
   const char *relay_certificate;         /* PEM files of the relay, read again when they change; */
   const char *relay_key;                 /* NULL: self-made and pinned */
   OidcConfig oidc;                       /* issuer NULL: none */

@@ -26,6 +26,9 @@ static const char whole[] = "# a network\n"
                             "stun-port = 0\n"
                             "open = true\n"
                             "mesh-key-file = /etc/warren/mesh\n"
+                            "peers = 192.0.2.1:443; 192.0.2.2:443\n"
+                            "plain = true\n"
+                            "rate = 1000000\n"
                             "[oidc]\n"
                             "issuer = https://id.example.org\n"
                             "client-id = warren\n"
@@ -52,6 +55,9 @@ test_whole (void)
   g_assert_cmpuint (options->stun_port, ==, 0);
   g_assert_true (options->relay_open);
   g_assert_cmpstr (options->relay_mesh_key_file, ==, "/etc/warren/mesh");
+  g_assert_cmpstr (options->relay_peers[1], ==, "192.0.2.2:443");
+  g_assert_true (options->relay_plain);
+  g_assert_cmpuint (options->relay_rate, ==, 1000000);
   g_assert_cmpstr (options->oidc.issuer, ==, "https://id.example.org");
   g_assert_cmpstr (options->oidc.allowed_domains[1], ==, "example.com");
   g_assert_null (options->oidc.allowed_domains[2]);
