@@ -1,6 +1,7 @@
 /* Inside of the server: its loop and what hangs on it. */
 #pragma once
 
+#include "coordinator/relay-registry.h"
 #include "coordinator/relay.h"
 #include "coordinator/server-connection.h"
 #include "coordinator/server-metrics.h"
@@ -49,7 +50,8 @@ struct Server
   MachinePrivate *key; /* locked memory */
   State *state;
   Store *store;
-  Relay *relay; /* NULL: none */
+  Relay *relay;           /* NULL: none */
+  RelayRegistry *members; /* node keys that a relay may serve, ours or another's */
   ServerMetrics *metrics;
   int64_t figures_us; /* when the metrics are brought up to date */
   Work *work;

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "netmap/map-request.h"
 #include "netmap/register.h"
+#include "wire/json-reader.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #define TEXT_PLAIN "text/plain; charset=utf-8"
 #define JSON       "application/json"
 #define WEB_US     (30 * USEC_PER_SEC) /* for work done elsewhere, and the next page */
+#define VERIFY_MAX 4096                /* bytes of a relay's question */
 
 static void
 answer (Client *client, const ServerRequest *request, int status, const char *type,
@@ -71,6 +73,36 @@ answer_key (Server *server, Client *client, const ServerRequest *request)
   answer (client, request, 200, JSON, body);
 }
 
+/* Relays that are not ours ask whom they may serve (spec/derp.md §6.2). */
+static void
+answer_verify (Server *server, Client *client, const ServerRequest *request)
+{
+  NodePublic key = {0};
+  JsonReader r;
+  JsonString name;
+
+  if (request->size > VERIFY_MAX) {
+    answer (client, request, 413, TEXT_PLAIN, "the question is too long\n");
+    return;
+  }
+  json_reader_init (&r, request->body ? request->body : (const uint8_t *)"", request->size);
+  json_reader_enter_object (&r);
+  while (json_reader_next_member (&r, &name))
+    if (json_string_equal (name, "NodePublic"))
+      json_reader_key (&r, KEY_NODE_PUBLIC, &key);
+    else
+      json_reader_skip (&r);
+  bool understood = json_reader_ok (&r);
+  json_reader_clear (&r);
+  if (!understood)
+    answer (client, request, 400, TEXT_PLAIN, "the question is not understood\n");
+  else
+    answer (client, request, 200, JSON,
+            !key_zero (&key) && relay_registry_allowed (server->members, &key)
+                ? "{\"Allow\":true}"
+                : "{\"Allow\":false}");
+}
+
 /* Pages for people: their answer comes from the state, perhaps after work done elsewhere. */
 static void
 take_web (Server *server, Client *client, const ServerRequest *request)
@@ -101,6 +133,8 @@ answer_http (Server *server, Client *client, const ServerRequest *request)
 
   if (is_page (request))
     take_web (server, client, request);
+  else if (path_is (request, "/verify") && strcmp (request->method, "POST") == 0)
+    answer_verify (server, client, request);
   else if (!reads)
     answer (client, request, 405, TEXT_PLAIN, "only GET is answered here\n");
   else if (path_is (request, "/key"))

@@ -301,6 +301,7 @@ deliver (Server *server, StateAction *action)
         server_connection_end (client->connection, (int32_t)(uint32_t)action->request);
       break;
     case STATE_ACTION_ADMIT:
+      relay_registry_allow (server->members, &action->admit.key, action->admit.allowed);
       if (server->relay)
         relay_admit (server->relay, &action->admit.key, action->admit.allowed);
       break;
@@ -476,6 +477,7 @@ open_state (Server *server)
 
   snprintf (path, sizeof path, "%s/coordinator.db", server->options->data_dir);
   server->key = secret_new (sizeof *server->key);
+  server->members = relay_registry_new (false);
   if (!server_load_key (server->options->data_dir, "server.key", server->key->bytes)
       || !server_open_relay (server->options, &server->relay, &map))
     return false;
@@ -533,6 +535,8 @@ close_all (Server *server)
   server_metrics_free (server->metrics);
   if (server->relay)
     relay_free (server->relay);
+  if (server->members)
+    relay_registry_free (server->members);
   work_free (server->work);
   if (server->state)
     state_free (server->state);

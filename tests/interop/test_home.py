@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Nodes on our own coordinator and relay: joining, seeing each other, policy, management."""
 
+import json
 import os
 import traceback
 
@@ -34,6 +35,22 @@ def relay(tap, lab, home, a, b):
         transfer(a, b, 20)
         lab.unblock_udp(a.host, b.host)
         a.wait_path(b, "direct", timeout=60)
+
+
+def verification(tap, home, a):
+    def verify(body, method="POST"):
+        """Status and answer to a relay's question, as derper asks it with -verify-client-url."""
+        out = home.host.run("curl", "-s", "-X", method, "-w", "\n%{http_code}", "-H", "Content-Type: application/json",
+                            "--data-binary", body, f"{home.url}/verify")
+        return out.rsplit("\n", 1)[1].strip(), out.rsplit("\n", 1)[0]
+
+    with tap.test("other relays may ask whom they may serve"):
+        key = home.node(a.name)["nodeKey"]
+        assert verify(json.dumps({"NodePublic": key, "Source": "192.0.2.1"})) == ("200", '{"Allow":true}')
+        stranger = key[:-4] + ("0000" if key[-4:] != "0000" else "1111")
+        assert verify(json.dumps({"NodePublic": stranger, "Source": "192.0.2.1"})) == ("200", '{"Allow":false}')
+        assert verify("{}") == ("200", '{"Allow":false}') and verify("no")[0] == "400"
+        assert verify(json.dumps({"NodePublic": key, "Source": "x" * 5000}))[0] == "413"
 
 
 def policy(tap, home, a, b):
@@ -95,6 +112,7 @@ def main():
                 b = make_node(kinds[1], home, lab.host("b"), "beta")
                 joining(tap, home, a, b)
                 relay(tap, lab, home, a, b)
+                verification(tap, home, a)
                 policy(tap, home, a, b)
                 management(tap, home, a, b)
             except Exception as error:  # the scenario could not go on
