@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/memory.h"
+#include "derp/carrier.h"
 #include "derp/login.h"
 #include "derp/queue.h"
 #include "wire/buffer.h"
@@ -53,6 +54,7 @@ struct DerpClient
   DerpPublic server_key;
   uint8_t shared[32]; /* with the server's key */
   Http1Head head;
+  DerpCarrier carrier;
   Buffer in;
   size_t consumed; /* bytes of IN that the last action borrowed */
   size_t skip;     /* bytes of a frame that is not wanted, still to come */
@@ -97,6 +99,7 @@ derp_client_new (const DerpClientConfig *config, Random *random)
   c->user_agent = copy_text (config->user_agent);
   c->port = config->port;
   c->home = config->home;
+  c->carrier.wanted = config->web_socket;
   c->login_deadline_us = TIME_NEVER;
   c->ping_deadline_us = TIME_NEVER;
   derp_queue_init (&c->queue);
@@ -114,6 +117,7 @@ derp_client_free (DerpClient *c)
   free (c->host);
   free (c->ideal_node);
   free (c->user_agent);
+  derp_carrier_clear (&c->carrier);
   buffer_free (&c->in);
   buffer_free (&c->control);
   derp_queue_clear (&c->queue);
@@ -184,7 +188,7 @@ write_request (DerpClient *c)
     buffer_append_text (&c->control, "Derp-Fast-Start: 1\r\n");
   if (c->ideal_node)
     buffer_append_format (&c->control, "Ideal-Node: %s\r\n", c->ideal_node);
-  buffer_append_text (&c->control, "Upgrade: DERP\r\n\r\n");
+  derp_carrier_ask (&c->carrier, c->random, &c->control);
 }
 
 static void
@@ -192,7 +196,7 @@ on_connected (DerpClient *c, const DerpClientEvent *event, int64_t now_us)
 {
   if (c->state != STATE_NEW)
     return;
-  c->fast_start = event->connected.fast_start;
+  c->fast_start = event->connected.fast_start && !c->carrier.wanted;
   c->server_key = event->connected.server_key;
   c->login_deadline_us = now_us + DERP_LOGIN_US;
   c->heard_us = now_us;
@@ -215,7 +219,20 @@ refuse_http (DerpClient *c, const uint8_t *body, size_t size)
   while (n > 0 && (c->text[n - 1] == ' ' || c->text[n - 1] == ':'))
     n--;
   c->text[n] = '\0';
-  give_up (c, DERP_CLOSE_LOGIN, c->text);
+  give_up (c, c->carrier.wanted ? DERP_CLOSE_LOGIN : DERP_CLOSE_UPGRADE, c->text);
+}
+
+/* What came behind the head is in messages already when it grants WebSocket. */
+static void
+begin_frames (DerpClient *c)
+{
+  Buffer behind = c->in;
+
+  c->in = (Buffer){0};
+  c->state = STATE_SERVER_KEY;
+  if (!derp_carrier_read (&c->carrier, behind.data, behind.size, c->random, &c->in))
+    give_up (c, DERP_CLOSE_LOGIN, "the relay broke the protocol");
+  buffer_free (&behind);
 }
 
 /* Any status but 101 is an error; its body is quoted as far as it came with the head. */
@@ -232,9 +249,9 @@ parse_head (DerpClient *c)
       break;
   }
   size_t body = c->head.body_offset;
-  if (c->head.status == 101) {
+  if (c->head.status == 101 && derp_carrier_granted (&c->carrier, &c->head)) {
     buffer_consume (&c->in, body);
-    c->state = STATE_SERVER_KEY;
+    begin_frames (c);
     return true;
   }
   refuse_http (c, c->in.data + body, c->in.size - body);
@@ -487,8 +504,10 @@ derp_client_input (DerpClient *c, const DerpClientEvent *event, int64_t now_us)
       on_connected (c, event, now_us);
       break;
     case DERP_CLIENT_EVENT_BYTES:
-      if (is_open (c))
-        buffer_append (&c->in, event->bytes.data, event->bytes.size);
+      if (is_open (c)
+          && !derp_carrier_read (&c->carrier, event->bytes.data, event->bytes.size, c->random,
+                                 &c->in))
+        on_end (c);
       break;
     case DERP_CLIENT_EVENT_END:
       on_end (c);
@@ -550,7 +569,8 @@ bool
 derp_client_wants_write (const DerpClient *c)
 {
   return is_open (c)
-         && (c->control.size > 0 || (may_send_packets (c) && !derp_queue_empty (&c->queue)));
+         && (c->control.size > 0 || c->carrier.answers.size > 0
+             || (may_send_packets (c) && !derp_queue_empty (&c->queue)));
 }
 
 static size_t
@@ -564,14 +584,10 @@ take_control (DerpClient *c, uint8_t *out, size_t capacity)
   return n;
 }
 
-size_t
-derp_client_pull (DerpClient *c, void *out, size_t capacity, int64_t now_us)
+static size_t
+pull_frames (DerpClient *c, uint8_t *bytes, size_t capacity, int64_t now_us)
 {
-  uint8_t *bytes = out;
   const DerpQueued *next;
-
-  if (!is_open (c))
-    return 0;
   size_t n = take_control (c, bytes, capacity);
   while (may_send_packets (c) && c->control.size == 0
          && (next = derp_queue_peek (&c->queue, now_us))) {
@@ -593,6 +609,20 @@ derp_client_pull (DerpClient *c, void *out, size_t capacity, int64_t now_us)
   if (n > 0 && c->unanswered_us == 0)
     c->unanswered_us = now_us;
   return n;
+}
+
+size_t
+derp_client_pull (DerpClient *c, void *out, size_t capacity, int64_t now_us)
+{
+  uint8_t frames[DERP_RECORD_SIZE];
+  size_t room = derp_carrier_room (&c->carrier, capacity);
+
+  if (!is_open (c))
+    return 0;
+  if (!c->carrier.on)
+    return pull_frames (c, out, capacity, now_us);
+  size_t n = pull_frames (c, frames, room < sizeof frames ? room : sizeof frames, now_us);
+  return derp_carrier_write (&c->carrier, frames, n, c->random, out, capacity);
 }
 
 void

@@ -40,6 +40,7 @@ typedef struct
   const char *ideal_node;  /* name of the region's first node when connected to another, or NULL */
   const char *user_agent;  /* "warren/0.1.0" */
   bool home;               /* this is our home region */
+  bool web_socket;         /* frames in WebSocket messages: a proxy passes nothing else */
   const uint8_t *mesh_key; /* 32 bytes shared by the relays of a region, one of which we are: who
                               comes and goes there is told; NULL: an ordinary client */
 } DerpClientConfig;
@@ -95,7 +96,8 @@ typedef enum
 /* Why a connection ends. */
 typedef enum
 {
-  DERP_CLOSE_LOGIN,   /* no HTTP upgrade or no valid login answer */
+  DERP_CLOSE_LOGIN,   /* no valid login answer */
+  DERP_CLOSE_UPGRADE, /* HTTP, but no upgrade to frames: WebSocket may pass */
   DERP_CLOSE_REFUSED, /* the relay ended it instead of answering the login: it may not know us */
   DERP_CLOSE_LOST,    /* it was up */
 } DerpCloseReason;

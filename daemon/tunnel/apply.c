@@ -590,6 +590,8 @@ net_tell_link (Net *net, bool major)
   PathAddress *addresses = mem_new ((net->link.n_addresses + 1) * sizeof *addresses);
   PathEvent event = {.type = PATH_EVENT_LINK};
 
+  if (major)
+    net_forget_web_sockets (net);
   for (size_t i = 0; i < net->link.n_addresses; i++) {
     const TunnelLinkAddress *a = &net->link.addresses[i];
 

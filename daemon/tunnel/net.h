@@ -13,7 +13,8 @@
 #include "tunnel/worker.h"
 #include "wireguard/device.h"
 
-#define NET_PINGS_MAX 16
+#define NET_PINGS_MAX   16
+#define NET_WEB_SOCKETS 8
 
 /* A ping that waits for its answer. */
 typedef struct
@@ -73,6 +74,8 @@ typedef struct
   _Atomic uint64_t applied;
 
   StreamContext stream_context;
+  char web_socket_hosts[NET_WEB_SOCKETS][256]; /* relays that are reached by nothing else */
+  unsigned next_web_socket;
   Relay *relays;
   Probe *probes;
   Relay *dead_relays; /* freed at the end of the round, as events may still name them */
@@ -134,6 +137,9 @@ void net_stream_event (Net *net, Stream *stream);
 
 /* An answer to one of our own questions for a name; false: it is path's. */
 bool net_stream_resolved (Net *net, uint64_t id, const IpAddr *addresses, size_t n);
+
+/* Another network may have no such proxy: try the ordinary way again. */
+void net_forget_web_sockets (Net *net);
 
 /* Moves what is queued to the streams. */
 void net_relay_push (Net *net);

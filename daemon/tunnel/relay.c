@@ -39,7 +39,7 @@ feed_plain (Relay *r, int64_t now_us)
 
 Relay *
 relay_new (const StreamContext *context, uint32_t connection, const PathRelayNode *node, bool home,
-           const uint8_t node_private[32], int64_t now_us, bool *resolve)
+           bool web_socket, const uint8_t node_private[32], int64_t now_us, bool *resolve)
 {
   Relay *r = mem_new (sizeof *r);
   const DerpClientConfig config = {.node_private = node_private,
@@ -47,7 +47,8 @@ relay_new (const StreamContext *context, uint32_t connection, const PathRelayNod
                                    .port = node->port,
                                    .ideal_node = node->ideal_node,
                                    .user_agent = context->user_agent,
-                                   .home = home};
+                                   .home = home,
+                                   .web_socket = web_socket};
 
   r->connection = connection;
   r->region = node->region;

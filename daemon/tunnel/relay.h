@@ -21,9 +21,11 @@ struct Relay
   DerpClient *client;
 };
 
-/* Begins a connection; NODE is copied. *RESOLVE: its name is to be resolved first. */
-Relay *relay_new (const StreamContext *context, uint32_t connection, const PathRelayNode *node,
-                  bool home, const uint8_t node_private[32], int64_t now_us, bool *resolve);
+/* Begins a connection; NODE is copied. WEB_SOCKET: a proxy on the way passes nothing else.
+ * *RESOLVE: its name is to be resolved first. */
+Relay *
+relay_new (const StreamContext *context, uint32_t connection, const PathRelayNode *node, bool home,
+           bool web_socket, const uint8_t node_private[32], int64_t now_us, bool *resolve);
 void relay_free (Relay *relay);
 
 /* Its stream made progress (stream_io, stream_resolved), or time has passed. */

@@ -89,6 +89,34 @@ handle_packet (Net *net, const Relay *r, const DerpClientAction *action)
   }
 }
 
+/* ---- proxies that pass WebSocket alone ---- */
+
+static bool
+needs_web_socket (const Net *net, const char *host)
+{
+  for (unsigned i = 0; i < NET_WEB_SOCKETS; i++)
+    if (strcmp (net->web_socket_hosts[i], host) == 0)
+      return true;
+  return false;
+}
+
+/* The next attempt at this relay goes by WebSocket. */
+static void
+want_web_socket (Net *net, const char *host)
+{
+  if (needs_web_socket (net, host))
+    return;
+  snprintf (net->web_socket_hosts[net->next_web_socket], sizeof net->web_socket_hosts[0], "%s",
+            host);
+  net->next_web_socket = (net->next_web_socket + 1) % NET_WEB_SOCKETS;
+}
+
+void
+net_forget_web_sockets (Net *net)
+{
+  memset (net->web_socket_hosts, 0, sizeof net->web_socket_hosts);
+}
+
 static void
 handle_action (Net *net, Relay *r, const DerpClientAction *action)
 {
@@ -115,7 +143,10 @@ handle_action (Net *net, Relay *r, const DerpClientAction *action)
       tell_main (net, r, r->stream.up, action->health);
       break;
     case DERP_CLIENT_ACTION_PEER_PRESENT: /* is for relays */
+      break;
     case DERP_CLIENT_ACTION_CLOSE:
+      if (action->close.reason == DERP_CLOSE_UPGRADE)
+        want_web_socket (net, r->stream.host);
       break;
   }
 }
@@ -218,8 +249,9 @@ void
 net_relay_connect (Net *net, uint32_t connection, const PathRelayNode *node, bool home)
 {
   bool resolve;
-  Relay *r = relay_new (&net->stream_context, connection, node, home, net->node_key->bytes,
-                        net->now_us, &resolve);
+  Relay *r
+      = relay_new (&net->stream_context, connection, node, home, needs_web_socket (net, node->host),
+                   net->node_key->bytes, net->now_us, &resolve);
 
   r->next = net->relays;
   net->relays = r;

@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 #include "coordinator/relay-web-socket.h"
+#include "derp/client.h"
 
 #include <glib.h>
 #include <string.h>
@@ -139,6 +140,82 @@ test_ends (void)
   }
 }
 
+/* Everything that the client has for the relay; the next event of it. */
+static RelayEventType
+to_relay (RelayRig *rig, DerpClient *client, RelayEvent *event)
+{
+  uint8_t bytes[DERP_RECORD_SIZE];
+  size_t n = derp_client_pull (client, bytes, sizeof bytes, rig->now_us);
+
+  return relay_rig_feed (rig, bytes, n, event);
+}
+
+static void
+to_client (RelayRig *rig, DerpClient *client)
+{
+  DerpClientEvent event = {.type = DERP_CLIENT_EVENT_BYTES};
+
+  relay_rig_take (rig);
+  event.bytes.data = rig->out.data;
+  event.bytes.size = rig->out.size;
+  derp_client_input (client, &event, rig->now_us);
+}
+
+static void
+test_our_client (void)
+{
+  const DerpClientConfig config = {.host = "relay.lab",
+                                   .port = 443,
+                                   .user_agent = "test",
+                                   .home = true,
+                                   .web_socket = true,
+                                   .node_private = (const uint8_t[32]){16}};
+  static const uint8_t ping[] = {0x89, 2, 'h', 'i'};
+  DerpClientEvent input = {.type = DERP_CLIENT_EVENT_CONNECTED};
+  uint8_t packet[9000] = {4};
+  DerpClientAction action;
+  RelayEvent event;
+  RelayRig rig;
+
+  relay_rig_init (&rig);
+  DerpClient *client = derp_client_new (&config, &rig.random.base);
+  input.connected.fast_start = true; /* is not used */
+  input.connected.server_key = rig.identity.server_key;
+  derp_client_input (client, &input, rig.now_us);
+  g_assert_cmpint (to_relay (&rig, client, &event), ==, RELAY_EVENT_NONE);
+  to_client (&rig, client);
+  g_assert_false (derp_client_next_action (client, &action, rig.now_us));
+  g_assert_cmpint (to_relay (&rig, client, &event), ==, RELAY_EVENT_LOGIN);
+  relay_client_accept (&rig.client, rig.now_us);
+  g_assert_cmpint (relay_rig_next (&rig, &event), ==, RELAY_EVENT_NONE);
+  g_assert_true (rig.client.preferred);
+  to_client (&rig, client);
+  g_assert_true (derp_client_next_action (client, &action, rig.now_us));
+  g_assert_cmpint (action.type, ==, DERP_CLIENT_ACTION_UP);
+
+  input = (DerpClientEvent){.type = DERP_CLIENT_EVENT_SEND};
+  input.send.peer = rig.client.key;
+  input.send.data = packet;
+  input.send.size = sizeof packet;
+  derp_client_input (client, &input, rig.now_us);
+  g_assert_cmpint (to_relay (&rig, client, &event), ==, RELAY_EVENT_PACKETS);
+  relay_client_deliver (&rig.client, &event.source, event.frames, event.size);
+  g_assert_cmpint (relay_rig_next (&rig, &event), ==, RELAY_EVENT_NONE);
+  to_client (&rig, client);
+  g_assert_true (derp_client_next_action (client, &action, rig.now_us));
+  g_assert_cmpint (action.type, ==, DERP_CLIENT_ACTION_PACKET);
+  g_assert_cmpmem (action.packet.data, action.packet.size, packet, sizeof packet);
+  g_assert_false (derp_client_next_action (client, &action, rig.now_us));
+
+  input = (DerpClientEvent){.type = DERP_CLIENT_EVENT_BYTES};
+  input.bytes.data = ping;
+  input.bytes.size = sizeof ping;
+  derp_client_input (client, &input, rig.now_us);
+  g_assert_true (derp_client_wants_write (client));
+  derp_client_free (client);
+  relay_rig_clear (&rig);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -147,5 +224,6 @@ main (int argc, char **argv)
   g_test_add_func ("/relay-web-socket/login-comes-in-any-messages", test_login);
   g_test_add_func ("/relay-web-socket/our-messages-are-small", test_messages_out);
   g_test_add_func ("/relay-web-socket/text-and-broken-frames-end-it", test_ends);
+  g_test_add_func ("/relay-web-socket/our-client-speaks-it-too", test_our_client);
   return g_test_run ();
 }

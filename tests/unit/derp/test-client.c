@@ -103,7 +103,7 @@ test_http_error (void)
   connected (rig, false);
   feed (rig, answer, strlen (answer));
   expect (rig, DERP_CLIENT_ACTION_CLOSE, &action);
-  g_assert_cmpint (action.close.reason, ==, DERP_CLOSE_LOGIN);
+  g_assert_cmpint (action.close.reason, ==, DERP_CLOSE_UPGRADE);
   g_assert_nonnull (strstr (action.close.text, "426"));
   g_assert_nonnull (strstr (action.close.text, "DERP requires connection upgrade"));
   rig_free (rig);
