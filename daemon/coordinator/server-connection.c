@@ -245,6 +245,10 @@ finish_http1_request (ServerConnection *c)
 static void
 read_head (ServerConnection *c)
 {
+  if (c->out.size > SERVER_UNREAD_MAX) {
+    c->stage = STAGE_OVER;
+    return;
+  }
   Http1Result result = http1_head_parse (c->head, c->in.data, c->in.size);
 
   if (result == HTTP1_MORE)
@@ -332,7 +336,11 @@ begin_stream (ServerConnection *c, const H2Event *event)
 static void
 take_data (ServerConnection *c, ApiStream *s, const H2Event *event)
 {
-  if (s->body.size + event->size > SERVER_BODY_MAX) {
+  size_t all = event->size;
+
+  for (size_t i = 0; i < c->n_streams; i++)
+    all += c->streams[i].body.size;
+  if (s->body.size + event->size > SERVER_BODY_MAX || all > SERVER_BODIES_MAX) {
     h2_reset (c->h2, s->stream, H2_CANCEL);
     drop_stream (c, s);
     return;
@@ -395,6 +403,8 @@ server_connection_feed (ServerConnection *c, const void *data, size_t size)
   if (c->stage == STAGE_API && c->in.size == 0)
     return read_api (c, data, size);
   buffer_append (&c->in, data, size);
+  if ((c->awaited || c->has_ready) && c->in.size > SERVER_AHEAD_MAX)
+    c->stage = STAGE_OVER;
   while (c->in.size > 0 && c->stage != STAGE_OVER && !c->has_ready && !c->awaited) {
     size_t before = c->in.size;
     int stage = c->stage;
@@ -534,7 +544,10 @@ server_connection_is_over (const ServerConnection *c)
 }
 
 bool
-server_connection_is_open (const ServerConnection *c)
+server_connection_is_busy (const ServerConnection *c)
 {
-  return c->stage == STAGE_API;
+  for (size_t i = 0; i < c->n_streams; i++)
+    if (c->streams[i].dispatched)
+      return true;
+  return false;
 }

@@ -14,6 +14,9 @@
 #include <stdint.h>
 
 #define SERVER_BODY_MAX      (1u << 20)
+#define SERVER_BODIES_MAX    (2u << 20)  /* of all requests of a connection */
+#define SERVER_AHEAD_MAX     (64u << 10) /* bytes of later requests while one is answered */
+#define SERVER_UNREAD_MAX    (1u << 20)  /* answers that a peer has not read */
 #define SERVER_QUEUE_MAX     (64u << 20) /* bytes a map stream may have waiting */
 #define SERVER_VERSION_FLOOR 113         /* capability version that may talk to us */
 
@@ -66,5 +69,6 @@ bool server_connection_take (ServerConnection *c, Buffer *scratch, Buffer *out, 
 
 /* True when nothing more comes from here: close once everything is sent. */
 bool server_connection_is_over (const ServerConnection *c);
-/* True behind the Noise handshake, when no time limit holds any more. */
-bool server_connection_is_open (const ServerConnection *c);
+/* True while a request inside Noise waits for its answer or gets more of it: no time limit holds.
+ */
+bool server_connection_is_busy (const ServerConnection *c);

@@ -1,6 +1,7 @@
 /* Commands about the server itself: they do not concern the network's state. */
 
 #include "coordinator/backup.h"
+#include "coordinator/command.h"
 #include "coordinator/server-private.h"
 
 #include <string.h>
@@ -25,6 +26,16 @@ has_word (const CommandRequest *request, const char *word)
   return false;
 }
 
+static bool
+changes (const CommandRequest *request)
+{
+  size_t used;
+  const CommandRow *row
+      = command_find ((const char *const *)request->words, request->n_words, &used);
+
+  return row && row->changes;
+}
+
 bool
 server_intercept (Server *server, Client *client, CommandRequest *request)
 {
@@ -43,6 +54,9 @@ server_intercept (Server *server, Client *client, CommandRequest *request)
   } else if (strcmp (verb, "backup") == 0) {
     backup_serve (server->options->data_dir, dup (client->watch.fd));
     client->closing = true; /* the copy of the descriptor lives on */
+  } else if (keep_problem (server->keep) && changes (request)) {
+    answer (client, 1, keep_problem (server->keep));
+    buffer_append_text (&client->out, ": nothing was changed; make room and try again\n");
   } else {
     return false;
   }

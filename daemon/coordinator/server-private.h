@@ -4,6 +4,7 @@
 #include "coordinator/relay-registry.h"
 #include "coordinator/relay.h"
 #include "coordinator/server-connection.h"
+#include "coordinator/server-keep.h"
 #include "coordinator/server-metrics.h"
 #include "coordinator/server.h"
 #include "coordinator/state.h"
@@ -58,7 +59,8 @@ struct Server
   Watch worked; /* results of it */
   Buffer scratch;
   bool stopping;
-  bool failed;
+  Keep *keep;   /* what is to be on disk */
+  int spare;    /* a descriptor to give up when there is no other */
   bool deleted; /* stopping, and the network is to be forgotten */
 };
 

@@ -122,6 +122,10 @@ take_web (Server *server, Client *client, const ServerRequest *request)
       .web = &web,
   };
 
+  if (keep_problem (server->keep) && strcmp (request->method, "POST") == 0) {
+    answer (client, request, 503, TEXT_PLAIN, keep_problem (server->keep));
+    return;
+  }
   client->until_us = clock_now_us () + WEB_US;
   server_input (server, &event);
 }
@@ -156,6 +160,10 @@ take_registration (Server *server, Client *client, const ServerRequest *request)
   RegisterRequest body;
   const char *error;
 
+  if (keep_problem (server->keep)) {
+    answer (client, request, 503, TEXT_PLAIN, keep_problem (server->keep));
+    return;
+  }
   if (register_request_decode (request->body, request->size, &arena, &body, &error)) {
     StateEvent event = {
         .type = STATE_EVENT_REGISTER,

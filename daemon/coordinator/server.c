@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -26,6 +27,8 @@
 #define WRITE_AHEAD (256u << 10) /* bytes taken from a connection at a time */
 #define LOGIN_US    (10 * USEC_PER_SEC)
 #define BACKLOG     4096
+
+#define IDLE_US (60 * USEC_PER_SEC) /* a control connection without a request may stay so long */
 
 /* ---- clients ---- */
 
@@ -85,8 +88,9 @@ sweep_clients (Server *server, int64_t now_us)
 {
   for (Client **link = &server->clients; *link;) {
     Client *client = *link;
-    bool late = client->until_us <= now_us
-                && !(client->connection && server_connection_is_open (client->connection));
+    if (client->connection && server_connection_is_busy (client->connection))
+      client->until_us = now_us + IDLE_US;
+    bool late = client->until_us <= now_us;
     if (!late && !(client->closing && client->out.size == 0)) {
       link = &client->next;
       continue;
@@ -193,6 +197,27 @@ add_client (Server *server, int fd, const IpPort *from, bool is_command)
   watch_for (server, &client->watch, EPOLL_CTL_ADD, EPOLLIN);
 }
 
+/* No descriptor is left: those who hold one the longest without a request give theirs; where all
+ * are in use, the new one is turned away. */
+static void
+make_room (Server *server, Watch *watch)
+{
+  Client *oldest = NULL;
+
+  for (Client *client = server->clients; client; client = client->next)
+    if (client->connection && !client->closing && !server_connection_is_busy (client->connection))
+      oldest = client;
+  if (oldest) {
+    oldest->until_us = 0;
+    return;
+  }
+  close (server->spare);
+  int fd = accept4 (watch->fd, NULL, NULL, SOCK_CLOEXEC);
+  if (fd >= 0)
+    close (fd);
+  server->spare = open ("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 static void
 accept_ready (Server *server, Watch *watch, uint32_t events)
 {
@@ -212,6 +237,8 @@ accept_ready (Server *server, Watch *watch, uint32_t events)
       setsockopt (fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     add_client (server, fd, &from, is_command);
   }
+  if (errno == EMFILE || errno == ENFILE)
+    make_room (server, watch);
 }
 
 static void
@@ -339,31 +366,44 @@ collect (Server *server, Round *round)
   }
 }
 
-/* What was promised is on disk before anybody hears of it. A disk that refuses stops the server:
- * the state in memory is ahead of it, and the next start begins from what was promised. */
+/* A change that is not on disk yet is not promised; it is made, and kept when there is room. */
+static void
+deny_promise (Server *server, StateAction *action)
+{
+  Client *client = server_client (server, (uint32_t)(action->request >> 32));
+  char text[512];
+  int n = snprintf (text, sizeof text,
+                    "%s: the change is not kept yet, and lost if the server ends before it is\n",
+                    keep_problem (server->keep));
+
+  free (action->reply.body);
+  free (action->reply.headers);
+  action->reply.status = client && client->is_command ? 1 : 503;
+  action->reply.type = "text/plain; charset=utf-8";
+  action->reply.headers = NULL;
+  action->reply.size = n < (int)sizeof text ? (size_t)n : sizeof text - 1;
+  action->reply.body = mem_strndup (text, action->reply.size);
+}
+
+/* What was promised is on disk before anybody hears of it. */
 static void
 settle (Server *server)
 {
   Round round = {0};
-  char *error = NULL;
-
   int64_t start_us = clock_now_us ();
 
   collect (server, &round);
-  if (round.n_records > 0
-      && !store_commit (server->store, round.records, round.n_records, &error)) {
-    log_error (DOMAIN, "%s; nothing that was promised is lost, make room and start again",
-               error ? error : "could not keep a change");
-    server->failed = server->stopping = true;
-  }
+  keep_retry (server->keep, start_us);
+  bool kept = keep_records (server->keep, round.records, round.n_records, start_us);
   if (round.n_records > 0)
     server_metrics_commit (server->metrics, round.n_records, clock_now_us () - start_us);
   for (size_t i = 0; i < round.n; i++) {
-    if (!server->failed)
-      deliver (server, &round.actions[i]);
+    StateAction *action = &round.actions[i];
+    if (!kept && action->type == STATE_ACTION_REPLY && !action->reply.no_promise)
+      deny_promise (server, action);
+    deliver (server, action);
     state_action_clear (&round.actions[i]);
   }
-  free (error);
   free (round.actions);
   free (round.records);
   for (Client *client = server->clients; client; client = client->next)
@@ -500,6 +540,7 @@ open_state (Server *server)
   free (error);
   ok = server->metrics != NULL;
   if (ok) {
+    server->keep = keep_new (server->store);
     state_configure (server->state, &network);
     state_start (server->state, wall_time_now (), clock_now_us ());
   }
@@ -510,6 +551,7 @@ static bool
 open_sockets (Server *server)
 {
   server->epoll = epoll_create1 (EPOLL_CLOEXEC);
+  server->spare = open ("/dev/null", O_RDONLY | O_CLOEXEC);
   server->listener = (Watch){listen_tcp (server->options->listen), accept_ready};
   server->commands = (Watch){server_listen_commands (server->options), accept_ready};
   server->signals = (Watch){open_signals (), signal_ready};
@@ -540,6 +582,7 @@ close_all (Server *server)
   work_free (server->work);
   if (server->state)
     state_free (server->state);
+  keep_free (server->keep);
   store_close (server->store);
   if (server->key)
     secret_free (server->key);
@@ -547,6 +590,7 @@ close_all (Server *server)
   close (server->listener.fd);
   close (server->commands.fd);
   close (server->signals.fd);
+  close (server->spare);
   close (server->epoll);
 }
 
@@ -569,5 +613,5 @@ server_run (const ServerOptions *options)
     loop (&server);
   }
   close_all (&server);
-  return !ok || server.failed ? SERVER_FAILED : server.deleted ? SERVER_DELETED : SERVER_ENDED;
+  return !ok ? SERVER_FAILED : server.deleted ? SERVER_DELETED : SERVER_ENDED;
 }

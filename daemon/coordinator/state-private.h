@@ -100,6 +100,7 @@ struct State
 
 StateAction *state_push (State *state, StateActionType type, uint64_t request);
 void state_reply (State *state, uint64_t request, int status, const char *text);
+void state_acknowledge (State *state, uint64_t request);
 void state_reply_json (State *state, uint64_t request, int status, JsonWriter *w);
 
 /* Something that peers are told changed; WHOLE: not by a patch, and visibility may differ. */

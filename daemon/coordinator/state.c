@@ -115,6 +115,14 @@ state_reply (State *state, uint64_t request, int status, const char *text)
   action->reply.body = mem_strndup (text, action->reply.size);
 }
 
+/* Of what changes all the time: a device that hears of a failure would begin anew. */
+void
+state_acknowledge (State *state, uint64_t request)
+{
+  state_reply (state, request, 200, "");
+  state->actions[state->n_actions - 1].reply.no_promise = true;
+}
+
 void
 state_reply_json (State *state, uint64_t request, int status, JsonWriter *w)
 {

@@ -96,6 +96,7 @@ typedef struct
       size_t size;
       const char *type; /* of the body, static; NULL: JSON */
       char *headers;    /* more of them in their wire form; NULL: none */
+      bool no_promise;  /* it says nothing about what was changed */
     } reply;
     struct
     {

@@ -263,7 +263,7 @@ state_map (State *state, const StateEvent *event)
   if (body->stream)
     open_stream (state, event, node);
   else
-    state_reply (state, event->request, 200, "");
+    state_acknowledge (state, event->request);
 }
 
 /* ---- time ---- */
