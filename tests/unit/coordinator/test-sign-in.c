@@ -2,12 +2,14 @@
  * network (spec/control-protocol.md §17.3 to §17.5). */
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "coordinator/accounts.h"
 #include "coordinator/pending.h"
 #include "coordinator/state.h"
 
 #include <glib.h>
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define URL      "https://net.example"
@@ -41,6 +43,10 @@ take_actions (Rig *rig)
   while (state_next_action (rig->state, &action)) {
     if (action.type == STATE_ACTION_REPLY) {
       g_assert_false (g_hash_table_contains (rig->replies, GSIZE_TO_POINTER (action.request)));
+      /* With a NUL behind it, to be searched as text. */
+      char *text = mem_strndup (action.reply.body, action.reply.size);
+      free (action.reply.body);
+      action.reply.body = text;
       g_hash_table_insert (rig->replies, GSIZE_TO_POINTER (action.request),
                            g_memdup2 (&action, sizeof action));
       continue;
