@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "coordinator/jwt.h"
 #include "coordinator/oidc-claims.h"
+#include "coordinator/oidc-provider.h"
 #include "coordinator/web.h"
 #include "wire/json-reader.h"
 
@@ -12,12 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define URL_MAX       2048
-#define CODE_MAX      4096 /* bytes of an authorization code, and of an access token */
-#define RANDOM_SIZE   32
-#define RANDOM_TEXT   44 /* of RANDOM_SIZE bytes, with its NUL */
-#define METADATA_US   (60 * 60 * USEC_PER_SEC)
-#define KEYS_AGAIN_US (10 * USEC_PER_SEC) /* an unknown key is not looked for more often */
+#define CODE_MAX    4096 /* bytes of an authorization code, and of an access token */
+#define RANDOM_SIZE 32
+#define RANDOM_TEXT 44 /* of RANDOM_SIZE bytes, with its NUL */
+#define METADATA_US (60 * 60 * USEC_PER_SEC)
 
 /* Somebody who was sent to the provider. */
 typedef struct
@@ -51,11 +50,9 @@ struct Oidc
   Random *random;
   char *redirect_uri;
   /* The provider. */
-  char authorize_url[URL_MAX], token_url[URL_MAX], keys_url[URL_MAX], userinfo_url[URL_MAX];
-  bool secret_in_form;
+  OidcProvider provider;
   int64_t metadata_until_us; /* 0: not known */
   JwtKeys *keys;
-  int64_t keys_us;                     /* when they were asked for last */
   uint64_t metadata_fetch, keys_fetch; /* under way; 0: not */
   uint64_t last_fetch;
   /* The people. */
@@ -212,69 +209,6 @@ fail_flight (Oidc *oidc, Flight *flight, const char *format, const char *why)
 
 /* ---- the provider's metadata and keys ---- */
 
-/* Copies a URL of the metadata; it must be as safe as the issuer's own. */
-static void
-read_url (const Oidc *oidc, JsonReader *r, char out[URL_MAX])
-{
-  JsonString s = json_reader_string (r);
-  size_t scheme = strcspn (oidc->config.issuer, ":") + 1;
-
-  out[0] = '\0';
-  if (!s.text || s.length >= URL_MAX || memchr (s.text, '\0', s.length)
-      || memchr (s.text, '\r', s.length) || memchr (s.text, '\n', s.length))
-    return;
-  if (strncmp (s.text, "https:", 6) != 0 && strncmp (s.text, oidc->config.issuer, scheme) != 0)
-    return;
-  memcpy (out, s.text, s.length);
-  out[s.length] = '\0';
-}
-
-/* Secrets go into the form only when the provider takes them nowhere else. */
-static void
-read_methods (Oidc *oidc, JsonReader *r)
-{
-  bool basic = false, post = false;
-
-  json_reader_enter_array (r);
-  while (json_reader_next_element (r)) {
-    JsonString s = json_reader_string (r);
-    basic |= json_string_equal (s, "client_secret_basic");
-    post |= json_string_equal (s, "client_secret_post");
-  }
-  oidc->secret_in_form = post && !basic;
-}
-
-static bool
-read_metadata (Oidc *oidc, const void *data, size_t size)
-{
-  bool right_issuer = false;
-  JsonString name;
-  JsonReader r;
-
-  json_reader_init (&r, data, size);
-  json_reader_enter_object (&r);
-  while (json_reader_next_member (&r, &name)) {
-    if (json_string_equal (name, "issuer"))
-      right_issuer = json_string_equal (json_reader_string (&r), oidc->config.issuer);
-    else if (json_string_equal (name, "authorization_endpoint"))
-      read_url (oidc, &r, oidc->authorize_url);
-    else if (json_string_equal (name, "token_endpoint"))
-      read_url (oidc, &r, oidc->token_url);
-    else if (json_string_equal (name, "jwks_uri"))
-      read_url (oidc, &r, oidc->keys_url);
-    else if (json_string_equal (name, "userinfo_endpoint"))
-      read_url (oidc, &r, oidc->userinfo_url);
-    else if (json_string_equal (name, "token_endpoint_auth_methods_supported"))
-      read_methods (oidc, &r);
-    else
-      json_reader_skip (&r);
-  }
-  bool ok = json_reader_end (&r) && right_issuer && oidc->authorize_url[0] && oidc->token_url[0]
-            && oidc->keys_url[0];
-  json_reader_clear (&r);
-  return ok;
-}
-
 static void
 fetch_metadata (Oidc *oidc)
 {
@@ -293,12 +227,10 @@ fetch_metadata (Oidc *oidc)
 }
 
 static void
-fetch_keys (Oidc *oidc, int64_t now_us)
+fetch_keys (Oidc *oidc)
 {
-  if (oidc->keys_fetch)
-    return;
-  oidc->keys_us = now_us;
-  oidc->keys_fetch = fetch (oidc, oidc->keys_url, NULL, NULL);
+  if (!oidc->keys_fetch)
+    oidc->keys_fetch = fetch (oidc, oidc->provider.keys_url, NULL, NULL);
 }
 
 /* ---- to the provider ---- */
@@ -332,8 +264,8 @@ redirect (Oidc *oidc, uint64_t visit, const Attempt *attempt)
 
   crypto_hash_sha256 (digest, (const uint8_t *)attempt->verifier, strlen (attempt->verifier));
   base64url_encode (digest, sizeof digest, challenge);
-  buffer_append_format (&url, "%s%c", oidc->authorize_url,
-                        strchr (oidc->authorize_url, '?') ? '&' : '?');
+  buffer_append_format (&url, "%s%c", oidc->provider.authorize_url,
+                        strchr (oidc->provider.authorize_url, '?') ? '&' : '?');
   append_field (&url, "response_type", "code");
   append_field (&url, "client_id", oidc->config.client_id);
   append_field (&url, "redirect_uri", oidc->redirect_uri);
@@ -404,12 +336,12 @@ ask_for_token (Oidc *oidc, Flight *flight, const char *code)
   append_field (&form, "grant_type", "authorization_code");
   append_field (&form, "code", code);
   append_field (&form, "redirect_uri", oidc->redirect_uri);
-  if (!has_secret || oidc->secret_in_form)
+  if (!has_secret || oidc->provider.secret_in_form)
     append_field (&form, "client_id", config->client_id);
-  if (has_secret && oidc->secret_in_form)
+  if (has_secret && oidc->provider.secret_in_form)
     append_field (&form, "client_secret", config->client_secret);
   buffer_append_format (&form, "code_verifier=%s", flight->attempt.verifier);
-  if (has_secret && !oidc->secret_in_form) {
+  if (has_secret && !oidc->provider.secret_in_form) {
     web_append_encoded (&pair, config->client_id);
     buffer_append_text (&pair, ":");
     web_append_encoded (&pair, config->client_secret);
@@ -421,8 +353,8 @@ ask_for_token (Oidc *oidc, Flight *flight, const char *code)
     buffer_free (&pair);
   }
   flight->stage = FLIGHT_TOKEN;
-  flight->fetch
-      = fetch (oidc, oidc->token_url, take_text (&form), auth.size > 0 ? take_text (&auth) : NULL);
+  flight->fetch = fetch (oidc, oidc->provider.token_url, take_text (&form),
+                         auth.size > 0 ? take_text (&auth) : NULL);
 }
 
 void
@@ -499,19 +431,19 @@ judge (Oidc *oidc, Flight *flight, const Buffer *token, WallTime wall)
     fail_flight (oidc, flight, "The identity provider's token was refused: %s.", wrong);
     return;
   }
-  if (!oidc_claims_lack (&flight->claims, &oidc->config) || !oidc->userinfo_url[0]
+  if (!oidc_claims_lack (&flight->claims, &oidc->config) || !oidc->provider.userinfo_url[0]
       || !access_token[0]) {
     finish (oidc, flight);
     return;
   }
   buffer_append_format (&auth, "Bearer %s", access_token);
   flight->stage = FLIGHT_USERINFO;
-  flight->fetch = fetch (oidc, oidc->userinfo_url, NULL, take_text (&auth));
+  flight->fetch = fetch (oidc, oidc->provider.userinfo_url, NULL, take_text (&auth));
 }
 
 /* FRESH: the keys were asked for because of this token. */
 static void
-open_token (Oidc *oidc, Flight *flight, bool fresh, WallTime wall, int64_t now_us)
+open_token (Oidc *oidc, Flight *flight, bool fresh, WallTime wall)
 {
   static const char *const reasons[] = {
       [JWT_OK] = "",
@@ -525,14 +457,14 @@ open_token (Oidc *oidc, Flight *flight, bool fresh, WallTime wall, int64_t now_u
 
   if (oidc->keys)
     result = jwt_open (flight->id_token, strlen (flight->id_token), oidc->keys, &claims);
-  /* Providers change their keys, sometimes without changing their names. */
+  /* Providers change their keys, sometimes without changing their names. A token comes from the
+   * provider itself, so that asking once for each cannot be made to do harm. */
   bool may_be_old = result == JWT_UNKNOWN_KEY || result == JWT_FORGED;
-  bool may_ask = !oidc->keys || oidc->keys_us == 0 || now_us - oidc->keys_us >= KEYS_AGAIN_US;
   if (result == JWT_OK) {
     judge (oidc, flight, &claims, wall);
-  } else if (may_be_old && !fresh && (may_ask || oidc->keys_fetch)) {
+  } else if (may_be_old && !fresh) {
     flight->stage = FLIGHT_KEYS;
-    fetch_keys (oidc, now_us);
+    fetch_keys (oidc);
     flight->fetch = oidc->keys_fetch;
   } else {
     fail_flight (oidc, flight, "The identity provider's token was refused: %s.", reasons[result]);
@@ -549,8 +481,7 @@ copy_string (JsonReader *r, size_t max)
 }
 
 static void
-take_token (Oidc *oidc, Flight *flight, const char *body, size_t size, WallTime wall,
-            int64_t now_us)
+take_token (Oidc *oidc, Flight *flight, const char *body, size_t size, WallTime wall)
 {
   JsonString name;
   JsonReader r;
@@ -572,7 +503,7 @@ take_token (Oidc *oidc, Flight *flight, const char *body, size_t size, WallTime 
   if (strpbrk (flight->access_token, "\r\n"))
     flight->access_token[0] = '\0';
   if (ok)
-    open_token (oidc, flight, false, wall, now_us);
+    open_token (oidc, flight, false, wall);
   else
     fail_flight (oidc, flight, "%s", "The identity provider gave no token.");
 }
@@ -625,7 +556,7 @@ land (Oidc *oidc, Flight *flight, int status, const char *body, size_t size, Wal
       break;
     case FLIGHT_TOKEN:
       if (status == 200)
-        take_token (oidc, flight, body, size, wall, now_us);
+        take_token (oidc, flight, body, size, wall);
       else
         fail_flight (oidc, flight, "%s",
                      status == 0 ? "The identity provider does not answer. Try again later."
@@ -633,7 +564,7 @@ land (Oidc *oidc, Flight *flight, int status, const char *body, size_t size, Wal
                                    "device's sign-in page.");
       break;
     case FLIGHT_KEYS:
-      open_token (oidc, flight, true, wall, now_us);
+      open_token (oidc, flight, true, wall);
       break;
     case FLIGHT_USERINFO:
       take_userinfo (oidc, flight, status, body, size);
@@ -647,7 +578,8 @@ oidc_fetched (Oidc *oidc, uint64_t number, int status, const char *body, size_t 
 {
   if (number == oidc->metadata_fetch) {
     oidc->metadata_fetch = 0;
-    bool ok = status == 200 && read_metadata (oidc, body, size);
+    bool ok
+        = status == 200 && oidc_provider_read (&oidc->provider, oidc->config.issuer, body, size);
     oidc->metadata_until_us = ok ? now_us + METADATA_US : 0;
   } else if (number == oidc->keys_fetch) {
     oidc->keys_fetch = 0;

@@ -23,7 +23,7 @@ PARSERS = {
     "json": ["wire/json-reader.c", "wire/json-stream.c", "wire/json-utf8.c"],
     "map": ["netmap/map-decode.c", "netmap/map-message.c"],
     "noise-record": ["wire/noise-record.c", "wire/noise.c"],
-    "oidc": ["coordinator/jwt.c", "coordinator/oidc.c"],
+    "oidc": ["coordinator/jwt.c", "coordinator/oidc.c", "coordinator/oidc-provider.c"],
     "oidc-claims": ["coordinator/oidc-claims.c"],
     "register": ["netmap/register.c"],
     "store": ["session/record.c", "session/profile.c"],

@@ -41,7 +41,7 @@ class Browser:
     def __enter__(self):
         with open(self.log, "a") as log:
             self.process = self.host.popen(["chromedriver", f"--port={PORT}"], stdout=log, stderr=subprocess.STDOUT)
-        wait_for(self._listens, 20, "chromedriver listens")
+        wait_for(self._listens, 60, "chromedriver listens")
         options = {"args": [*ARGUMENTS, f"--user-data-dir={self.profile}"], "binary": shutil.which("chromium")}
         self.session = self._call("POST", "/session", timeout=60, capabilities={
             "alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options, "acceptInsecureCerts": True}})["sessionId"]
@@ -63,7 +63,7 @@ class Browser:
         with self.host.socket(socket.AF_INET, socket.SOCK_STREAM) as s:
             return s.connect_ex(("127.0.0.1", PORT)) == 0
 
-    def _call(self, method, path, timeout=30, **arguments):
+    def _call(self, method, path, timeout=60, **arguments):
         connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=timeout)
         connection.sock = self.host.socket(socket.AF_INET, socket.SOCK_STREAM)
         connection.sock.settimeout(timeout)
@@ -133,7 +133,7 @@ class Browser:
             raise LabError(f"browser: no {label!r} on {self.url}: {self.text()}")
         page = self.find("html")[0]
         self._do("POST", f"/element/{found[0]}/click")
-        wait_for(lambda: self._is_over(page) and self.find("h1"), 15, f"a page follows {label!r}")
+        wait_for(lambda: self._is_over(page) and self.find("h1"), 40, f"a page follows {label!r}")
 
     def _is_over(self, page):
         try:

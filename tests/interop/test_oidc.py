@@ -84,8 +84,8 @@ def joins(home, browser, provider, node):
     with Tap.current.test("one click more and the device is in, as that person's"):
         browser.press("Let It In")
         assert "is in" in browser.heading(), browser.text()
-        assert node.login.wait(30) == 0
-        node.wait_running()
+        assert node.login.wait(90) == 0
+        node.wait_running(60)
         entry = home.node(node.name)
         assert entry["user"] == "hazel@burrow.example", entry
         assert "keyExpiry" in entry, "keys of such devices run out"
@@ -108,8 +108,8 @@ def renews(home, browser, provider, node):
             url = node.begin_login()
         sign_in(browser, provider, url, "hazel")
         browser.press("Let It In")
-        assert node.login.wait(30) == 0
-        node.wait_running()
+        assert node.login.wait(90) == 0
+        node.wait_running(60)
         assert home.node(node.name)["keyExpiry"] > before and node.ip4 == address
         assert [n["name"] for n in home.json("nodes", "list")].count(node.name) == 1
 
@@ -139,8 +139,8 @@ def rotation(home, browser, provider, node, url):
         leave(browser, home, provider)
         sign_in(browser, provider, url, "fiver")
         browser.press("Let It In")
-        assert node.login.wait(30) == 0
-        node.wait_running()
+        assert node.login.wait(90) == 0
+        node.wait_running(60)
         assert home.node(node.name)["user"] == "fiver@burrow.example"
 
 
@@ -152,7 +152,7 @@ def elliptic(home, browser, provider, node):
         sign_in(browser, provider, node.begin_login(), "cowslip")
         assert browser.find("select"), "an administrator chooses whose device it is"
         browser.press("Let It In")
-        assert node.login.wait(30) == 0
+        assert node.login.wait(90) == 0
         entry = home.node(node.name)
         assert entry["user"] == "cowslip@warren.example", entry
 
@@ -173,7 +173,7 @@ def away(home, browser, provider, node):
         browser.unfold("Use a password or one-time code")
         browser.type("secret", code)
         browser.press("Let It In")
-        assert node.login.wait(30) == 0
+        assert node.login.wait(90) == 0
 
 
 def main():

@@ -12,7 +12,7 @@ from nodes import chosen_pairs, make_node
 PASSWORD = "correct horse battery"
 
 
-def finished(node, timeout=30):
+def finished(node, timeout=90):
     """The waiting `up` came back; its exit code."""
     return node.login.wait(timeout)
 
@@ -69,7 +69,7 @@ def approve(home, browser, node):
         assert "is in" in browser.heading() and "You can close this page" in browser.text(), browser.text()
         browser.pictures("device-in")
         assert finished(node) == 0, tail(os.path.join(node.dir, "login.log"))
-        node.wait_running()
+        node.wait_running(60)
 
 
 def again(home, browser, node):
@@ -84,7 +84,7 @@ def again(home, browser, node):
         browser.press("Let It In")
         assert "is in" in browser.heading(), browser.text()
         assert finished(node) == 0
-        node.wait_running()
+        node.wait_running(60)
         assert node.ip4 == address
         assert [n["name"] for n in home.json("nodes", "list")].count(node.name) == 1
 
@@ -112,7 +112,7 @@ def by_code(home, browser, node):
         browser.press("Let It In")
         assert "is in" in browser.heading(), browser.text()
         assert finished(node) == 0
-        node.wait_running()
+        node.wait_running(60)
 
 
 def people(home, browser, node):
@@ -130,7 +130,7 @@ def people(home, browser, node):
         browser.press("Let It In")
         assert "is in" in browser.heading(), browser.text()
         assert finished(node) == 0
-        node.wait_running()
+        node.wait_running(60)
         entry = next(n for n in home.json("nodes", "list") if n["name"] == node.name)
         assert entry["user"] == "hazel", entry
 

@@ -355,12 +355,11 @@ test_key_rotation (void)
   g_autofree char *first = claims (&rig, "");
   hand_over (&rig, &key, first);
   g_assert_cmpint (rig.action.type, ==, OIDC_ACTION_PERSON);
-  /* Unknown right after the keys were asked for: not asked again at once. */
+  /* Not among the keys that the provider has now: asked for once. */
   go (&rig);
   g_autofree char *second = claims (&rig, "");
   hand_over (&rig, &next_key, second);
   g_assert_cmpint (rig.action.type, ==, OIDC_ACTION_FAILED);
-  rig.now_us += 11 * USEC_PER_SEC;
   go (&rig);
   g_autofree char *third = claims (&rig, "");
   g_autofree char *token = token_make (&next_key, NULL, third);
@@ -375,7 +374,6 @@ test_key_rotation (void)
   hand_over (&rig, &ec_key, fourth);
   g_assert_cmpint (rig.action.type, ==, OIDC_ACTION_PERSON);
   /* Keys that cannot be had: the old ones stay. */
-  rig.now_us += 11 * USEC_PER_SEC;
   TokenKey stranger = {next_key.key, "stranger", "RS256"};
   go (&rig);
   g_autofree char *fifth = claims (&rig, "");
