@@ -130,19 +130,41 @@ changed (Command *c, CoNode *node, const char *sentence)
   command_done (c, sentence);
 }
 
-/* The waiting device with this name, or with this id in its sign-in link. */
+/* The waiting device with this id in its sign-in link, or with this name: its newest request. Names
+ * are what strangers say of themselves, so two machines of one name are told apart by their ids;
+ * *AMBIGUOUS then. */
 static Pending *
-named_pending (Command *c, const char *name)
+named_pending (Command *c, const char *name, bool *ambiguous)
 {
+  Pending *found = NULL;
+
+  *ambiguous = false;
   for (size_t i = 0; i < c->state->n_pending; i++) {
     Pending *pending = c->state->pending[i];
     char label[MODEL_LABEL_MAX + 1];
     model_label (pending->hostinfo.hostname, label);
-    if (pending->outcome == PENDING_WAITS
-        && (strcmp (pending->id, name) == 0 || strcmp (label, name) == 0))
+    if (pending->outcome != PENDING_WAITS)
+      continue;
+    if (strcmp (pending->id, name) == 0) {
+      *ambiguous = false;
       return pending;
+    }
+    if (strcmp (label, name) != 0)
+      continue;
+    *ambiguous
+        |= found && memcmp (found->machine.bytes, pending->machine.bytes, sizeof found->machine);
+    found = pending;
   }
-  return NULL;
+  return *ambiguous ? NULL : found;
+}
+
+static void
+fail_ambiguous (Command *c)
+{
+  command_fail (c,
+                "Several devices that wait call themselves \"%s\"; name the one you mean by the id "
+                "in its sign-in link.",
+                command_word (c, 0));
 }
 
 void
@@ -156,7 +178,12 @@ command_nodes_approve (Command *c)
     command_users_code (c);
     return;
   }
-  Pending *pending = named_pending (c, command_word (c, 0));
+  bool ambiguous;
+  Pending *pending = named_pending (c, command_word (c, 0), &ambiguous);
+  if (ambiguous) {
+    fail_ambiguous (c);
+    return;
+  }
   if (pending) {
     const char *error = pending_approve (c->state, pending, user);
     if (error)
@@ -175,8 +202,13 @@ command_nodes_approve (Command *c)
 void
 command_nodes_deny (Command *c)
 {
-  Pending *pending = named_pending (c, command_word (c, 0));
+  bool ambiguous;
+  Pending *pending = named_pending (c, command_word (c, 0), &ambiguous);
 
+  if (ambiguous) {
+    fail_ambiguous (c);
+    return;
+  }
   if (!pending) {
     command_fail (c, "No device \"%s\" waits to be let in.", command_word (c, 0));
     return;

@@ -243,6 +243,21 @@ finish_http1_request (ServerConnection *c)
 }
 
 static void
+read_body (ServerConnection *c)
+{
+  switch (http1_body_feed (&c->body_state, &c->in, &c->body)) {
+    case HTTP1_MORE:
+      break;
+    case HTTP1_DONE:
+      finish_http1_request (c);
+      break;
+    case HTTP1_BAD:
+      refuse (c, 413, "this is too much");
+      break;
+  }
+}
+
+static void
 read_head (ServerConnection *c)
 {
   if (c->out.size > SERVER_UNREAD_MAX) {
@@ -272,26 +287,14 @@ read_head (ServerConnection *c)
     refuse (c, 400, "this is not HTTP");
     return;
   }
-  buffer_consume (&c->in, c->head->body_offset);
-  if (c->body_state.kind == HTTP1_BODY_NONE)
-    finish_http1_request (c);
-  else
-    c->stage = STAGE_BODY;
-}
-
-static void
-read_body (ServerConnection *c)
-{
-  switch (http1_body_feed (&c->body_state, &c->in, &c->body)) {
-    case HTTP1_MORE:
-      break;
-    case HTTP1_DONE:
-      finish_http1_request (c);
-      break;
-    case HTTP1_BAD:
-      refuse (c, 413, "this is too much");
-      break;
+  if (c->body_state.kind == HTTP1_BODY_LENGTH && c->body_state.left > SERVER_BODY_MAX) {
+    refuse (c, 413, "this is too much");
+    return;
   }
+  buffer_consume (&c->in, c->head->body_offset);
+  /* Also a body of no bytes ends here: nothing need follow it. */
+  c->stage = STAGE_BODY;
+  read_body (c);
 }
 
 /* ---- HTTP/2 inside Noise ---- */

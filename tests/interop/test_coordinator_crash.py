@@ -139,7 +139,7 @@ def found_now(server):
     for user in server.json("users", "list"):
         found[("user", user["login"])] = user["role"]
     for node in server.json("nodes", "list"):
-        if "nodeKey" in node:
+        if "pending" not in node:
             found[("name", node["nodeKey"])] = node["name"]
             found[("tags", node["nodeKey"])] = ",".join(node["tags"])
             found[("routes", node["nodeKey"])] = sorted(node["approvedRoutes"])
@@ -175,7 +175,7 @@ class Joiner(threading.Thread):
         if not self.key_id:
             return []
         state = {key["id"]: key["state"] for key in server.json("keys", "list")}.get(self.key_id)
-        there = any(node["name"] == self.name and "nodeKey" in node for node in server.json("nodes", "list"))
+        there = any(node["name"] == self.name and "pending" not in node for node in server.json("nodes", "list"))
         wrong = []
         if there != (state == "used"):
             wrong.append(f"{self.name} is {'' if there else 'not '}there and its key is {state}")
