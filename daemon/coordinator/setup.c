@@ -22,6 +22,8 @@
 #define CONTROL_PORT 8080
 #define RELAY_PORT   8443
 #define TIMEOUT_S    10
+#define PORT_TRIES   50
+#define HOST_MAX     256
 
 static const char none_yet[] = "There is no network here yet: create one.\n";
 
@@ -67,7 +69,7 @@ server_listen_commands (const ServerOptions *options)
 
 /* The address from which this computer reaches others; no packet is sent for it. */
 static void
-main_address (char out[INET_ADDRSTRLEN])
+main_address (char out[IP_TEXT_MAX])
 {
   struct sockaddr_in far = {.sin_family = AF_INET, .sin_port = htons (9)}, near;
   socklen_t size = sizeof near;
@@ -81,35 +83,85 @@ main_address (char out[INET_ADDRSTRLEN])
   close (fd);
 }
 
-static bool
+static void
 set_default (Config *config, const char *option, const char *set, const char *value)
 {
   char *error = NULL;
-  bool ok = set || config_set_option (config, option, value, &error);
 
+  if (!set)
+    config_set_option (config, option, value, &error);
   free (error);
-  return ok;
 }
 
-/* What was not said. */
+/* Whether a program may have PORT of ADDRESS, for TCP or UDP. */
+static bool
+is_free (IpPort at, int type)
+{
+  struct sockaddr_storage address;
+  socklen_t size = ip_port_to_sockaddr (&at, &address);
+  int fd = socket (address.ss_family, type | SOCK_CLOEXEC, 0), one = 1;
+
+  if (type == SOCK_STREAM)
+    setsockopt (fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  bool free = bind (fd, (struct sockaddr *)&address, size) == 0;
+  int reason = errno;
+  close (fd);
+  errno = reason;
+  return free;
+}
+
+/* The usual port, or the next one that nobody has. */
+static unsigned
+choose_port (const IpAddr *address, uint16_t usual, int type)
+{
+  IpPort at = {*address, usual};
+
+  for (unsigned i = 0; i < PORT_TRIES; i++, at.port++)
+    if (is_free (at, type))
+      return at.port;
+  return usual;
+}
+
+/* "HOST", or "[HOST]" for IPv6, of "http://HOST:PORT/…". */
+static void
+host_of (const char *url, char out[HOST_MAX])
+{
+  const char *host = strstr (url, "://") + 3;
+  size_t n = *host == '[' ? strcspn (host, "]/") + 1 : strcspn (host, ":/");
+
+  snprintf (out, HOST_MAX, "%.*s", (int)n, host);
+}
+
+/* What was not said. Where the network listens, and what devices are told, follow from what was. */
 static void
 choose (Config *config)
 {
   const ServerOptions *options = &config->options;
-  bool has_url = options->url != NULL;
-  char address[INET_ADDRSTRLEN], text[128];
+  IpPort listen = {.addr = ip_from_v4 (0)};
+  char host[HOST_MAX], address[IP_TEXT_MAX], text[HOST_MAX + 32];
 
-  main_address (address);
-  snprintf (text, sizeof text, "http://%s:%d", address, CONTROL_PORT);
-  set_default (config, "url", options->url, text);
-  snprintf (text, sizeof text, "0.0.0.0:%d", CONTROL_PORT);
+  if (options->listen)
+    ip_port_parse (options->listen, strlen (options->listen), &listen);
+  else
+    listen.port = (uint16_t)choose_port (&listen.addr, CONTROL_PORT, SOCK_STREAM);
+  ip_port_format (&listen, text);
   set_default (config, "listen", options->listen, text);
-  if (has_url && !options->relay_url)
-    return; /* who names his own address names the relay's, too */
-  snprintf (text, sizeof text, "https://%s:%d", address, RELAY_PORT);
-  set_default (config, "relay-url", options->relay_url, text);
-  snprintf (text, sizeof text, "0.0.0.0:%d", RELAY_PORT);
+  main_address (address);
+  snprintf (text, sizeof text, "http://%s:%u", address, listen.port);
+  set_default (config, "url", options->url, text);
+  host_of (options->url, host);
+  unsigned port = choose_port (&listen.addr, RELAY_PORT, SOCK_STREAM);
+  IpPort relay = {listen.addr, (uint16_t)port};
+  if (options->relay_listen)
+    ip_port_parse (options->relay_listen, strlen (options->relay_listen), &relay);
+  ip_port_format (&relay, text);
   set_default (config, "relay-listen", options->relay_listen, text);
+  snprintf (text, sizeof text, "https://%s:%u", host, relay.port);
+  set_default (config, "relay-url", options->relay_url, text);
+  if (options->stun_port == STUN_PORT) {
+    snprintf (text, sizeof text, "%u", choose_port (&relay.addr, STUN_PORT, SOCK_DGRAM));
+    set_default (config, "stun-port", NULL, text);
+  }
 }
 
 static void
@@ -166,22 +218,14 @@ append_config (const Config *config, Buffer *out)
 
 /* Two programs at one address would be found out only after the network was made. */
 static bool
-is_free (const char *text, Buffer *out)
+may_listen (const char *text, Buffer *out)
 {
-  struct sockaddr_storage address;
-  IpPort ap;
-  int one = 1;
+  IpPort at;
 
-  if (!text || !ip_port_parse (text, strlen (text), &ap))
+  if (!ip_port_parse (text, strlen (text), &at) || is_free (at, SOCK_STREAM))
     return true;
-  socklen_t size = ip_port_to_sockaddr (&ap, &address);
-  int fd = socket (address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  setsockopt (fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  bool free = bind (fd, (struct sockaddr *)&address, size) == 0;
-  if (!free)
-    buffer_append_format (out, "It cannot listen at %s: %s.\n", text, strerror (errno));
-  close (fd);
-  return free;
+  buffer_append_format (out, "It cannot listen at %s: %s.\n", text, strerror (errno));
+  return false;
 }
 
 /* "--name=home" or "--name home". */
@@ -230,7 +274,8 @@ setup_create (const char *dir, const char *const *words, size_t n, Buffer *out)
     ok = !wrong;
     if (wrong)
       buffer_append_format (out, "%s.\n", wrong);
-    ok = ok && is_free (config.options.listen, out) && is_free (config.options.relay_listen, out);
+    ok = ok && may_listen (config.options.listen, out)
+         && may_listen (config.options.relay_listen, out);
   } else {
     buffer_append_format (out, "%s.\n", error ? error : "That is not understood");
   }
