@@ -96,6 +96,12 @@ coordinator_link_is_installed (CoordinatorLink *link)
   return access (link->program, X_OK) == 0;
 }
 
+bool
+coordinator_link_has_child (CoordinatorLink *link)
+{
+  return link->child != NULL;
+}
+
 /* ---- a command ---- */
 
 static void

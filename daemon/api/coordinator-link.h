@@ -22,6 +22,9 @@ void coordinator_link_free (CoordinatorLink *link);
 /* The program is there. */
 bool coordinator_link_is_installed (CoordinatorLink *link);
 
+/* A child runs, or has not ended yet. */
+bool coordinator_link_has_child (CoordinatorLink *link);
+
 /* CODE is the command's exit code with TEXT (valid UTF-8), or -1 with ERROR when nobody answered:
  * G_IO_ERROR, also CANCELLED. Both are borrowed. */
 typedef void (*CoordinatorAnswer) (int code, const char *text, const GError *error,

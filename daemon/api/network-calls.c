@@ -97,8 +97,9 @@ on_looked (int code, const char *text, const GError *error, void *user_data)
   NetworkStatus status = {0};
   bool answers = code == 0 && network_status_parse (text, &status);
   bool done = wait->until == UNTIL_SERVING ? answers && status.exists
-              : wait->until == UNTIL_IDLE  ? answers ? !status.exists : wait->tries == 0
-                                           : code < 0;
+              : wait->until == UNTIL_IDLE
+                  ? answers ? !status.exists : wait->tries == 0
+                  : code < 0 && !coordinator_link_has_child (link_of (wait->call));
 
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
     g_free (wait);

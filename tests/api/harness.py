@@ -147,7 +147,7 @@ class Stage:
     def identity_hash(self):
         """Of everything that the daemon keeps."""
         digest = hashlib.sha256()
-        for folder, folders, files in sorted(os.walk(self.state_dir)):
+        for folder, folders, files in os.walk(self.state_dir):
             folders[:] = sorted(name for name in folders if name != "network")  # that is the coordinator's
             for name in sorted(files):
                 path = os.path.join(folder, name)

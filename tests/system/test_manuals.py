@@ -27,7 +27,7 @@ def example_keys(path):
 
 def page_keys(path):
     with open(path, encoding="utf-8") as file:
-        return set(re.findall(r"^\.TP\n\.B ([a-z0-9-]+)$", file.read().replace("\\-", "-"), re.MULTILINE))
+        return set(re.findall(r"^\.T[PQ]\n\.B ([a-z0-9-]+)$", file.read().replace("\\-", "-"), re.MULTILINE))
 
 
 def command_words(program):
