@@ -3,10 +3,12 @@
 and the relay's end and return."""
 
 import json
-import ssl
+import os
 import socket
+import ssl
+import sys
 
-from lab import wait_for
+from lab import Program, tail, warren_relay, wait_for
 from scenario import run_pairs
 from traffic import transfer
 
@@ -45,6 +47,30 @@ def relay_tests(s, relay):
             assert "lab1" in done.stdout and "UDP: true" in done.stdout, done.stdout
 
 
+def proxy_tests(s, relay):
+    """The relay goes behind a proxy that ends TLS and strips every upgrade but WebSocket."""
+    folder, address = os.path.join(s.tailnet.dir, "behind"), relay.host.ip4
+    os.mkdir(folder)
+    here = os.path.dirname(os.path.abspath(__file__))
+    behind = Program(relay.host, warren_relay(folder, address, 8443, stun_port=0) + ["--relay-plain"], f"{folder}/relay.log")
+    files = os.path.join(s.tailnet.dir, "relay1", "relay1.lab")
+    proxy = Program(relay.host, [sys.executable, f"{here}/stripping_proxy.py", "443", f"{files}.crt", f"{files}.key", address,
+                                 "8443"], f"{folder}/proxy.log")
+    with s.test("behind a proxy that strips other upgrades they reach each other by WebSocket"):
+        relay.stop(kill=True)
+        behind.start()
+        proxy.start()
+        try:
+            wait_for(lambda: s.a.icmp(s.b.ip4, count=1, check=False) and s.b.icmp(s.a.ip4, count=1, check=False), 60,
+                     "they reach each other through the proxy")
+            s.tap.note(f"{transfer(s.a, s.b, 10):.0f} Mbit/s")
+            log = tail(proxy.log_path, 1000)
+            assert "refused" in log and "passed" in log, log
+        finally:
+            proxy.stop(kill=True)
+            behind.stop(kill=True)
+
+
 def scenario(s):
     a, b, lab = s.a, s.b, s.lab
     relay = s.tailnet.relays[0]
@@ -68,6 +94,8 @@ def scenario(s):
         b.down()
         b.up()
         wait_for(lambda: a.icmp(b.ip4, count=1, check=False), 20, "it is reached again")
+    if a.kind == b.kind == "warren":
+        proxy_tests(s, relay)
 
 
 run_pairs("our relay", scenario, timeout=300, relay_kind="warren")
