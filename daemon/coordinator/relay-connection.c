@@ -332,6 +332,7 @@ log_in (RelayWorker *worker, RelayConnection *c)
   relay_client_accept (&c->client, worker->now_us);
   c->presence = relay_registry_join (relay->registry, &client->key, relay_worker_handle (worker, c),
                                      &c->from, flags);
+  timer_wheel_set (&worker->wheel, &c->timer, c->client.keep_alive_us);
   worker->n_handshakes--;
   relay_count (&worker->counters.logins, 1);
   relay_tell_watchers (relay, &client->key, &c->from, flags);
