@@ -2,6 +2,7 @@
 #pragma once
 
 #include "coordinator/relay-registry.h"
+#include "coordinator/hash-index.h"
 #include "coordinator/relay.h"
 #include "coordinator/server-connection.h"
 #include "coordinator/server-keep.h"
@@ -35,6 +36,7 @@ struct Client
   Buffer out;                   /* bytes to write */
   bool closing;                 /* close when out is empty */
   bool wants_write;             /* epoll waits for room */
+  bool marked;                  /* in Server.marked */
   int64_t until_us;             /* limit for what is not logged in yet */
   Client *next;
 };
@@ -47,6 +49,7 @@ struct Server
   Watch commands;
   Watch signals;
   Client *clients; /* newest first */
+  HashIndex clients_by_id;
   uint32_t next_id;
   MachinePrivate *key; /* locked memory */
   State *state;
@@ -57,7 +60,11 @@ struct Server
   int64_t figures_us; /* when the metrics are brought up to date */
   Work *work;
   Watch worked; /* results of it */
-  Buffer scratch;
+  Buffer scratch, sealed;
+  Client **marked; /* have something to write */
+  size_t n_marked, marked_room;
+  bool sweep; /* some client is done */
+  int64_t swept_us;
   bool stopping;
   Keep *keep;   /* what is to be on disk */
   int spare;    /* a descriptor to give up when there is no other */

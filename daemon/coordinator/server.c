@@ -21,12 +21,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DOMAIN      "coordinator"
-#define EVENTS      64
-#define READ_SIZE   65536
-#define WRITE_AHEAD (256u << 10) /* bytes taken from a connection at a time */
-#define LOGIN_US    (10 * USEC_PER_SEC)
-#define BACKLOG     4096
+#define DOMAIN    "coordinator"
+#define EVENTS    64
+#define READ_SIZE 65536
+#define WRITE_AHEAD                                                                                \
+  (32u << 10) /* bytes taken from a connection at a time: what a socket that is                    \
+               * full leaves behind is kept, for each of thousands */
+#define SWEEP_US (USEC_PER_SEC / 2) /* for those that are late */
+#define LOGIN_US (10 * USEC_PER_SEC)
+#define BACKLOG  4096
 
 #define IDLE_US (60 * USEC_PER_SEC) /* a control connection without a request may stay so long */
 
@@ -38,13 +41,16 @@ server_request_number (const Client *client, int32_t stream)
   return (uint64_t)client->id << 32 | (uint32_t)stream;
 }
 
+static bool
+has_id (const void *value, const void *key)
+{
+  return ((const Client *)value)->id == *(const uint32_t *)key;
+}
+
 Client *
 server_client (Server *server, uint32_t id)
 {
-  for (Client *client = server->clients; client; client = client->next)
-    if (client->id == id)
-      return client;
-  return NULL;
+  return hash_index_find (&server->clients_by_id, hash_index_number (id), has_id, &id);
 }
 
 static void
@@ -86,6 +92,10 @@ client_free (Client *client)
 static void
 sweep_clients (Server *server, int64_t now_us)
 {
+  if (!server->sweep && now_us < server->swept_us + SWEEP_US)
+    return;
+  server->sweep = false;
+  server->swept_us = now_us;
   for (Client **link = &server->clients; *link;) {
     Client *client = *link;
     if (client->connection && server_connection_is_busy (client->connection))
@@ -97,36 +107,74 @@ sweep_clients (Server *server, int64_t now_us)
     }
     announce_gone (server, client);
     *link = client->next;
+    hash_index_remove (&server->clients_by_id, hash_index_number (client->id), client);
     client_free (client);
   }
 }
 
+/* Writes what there is; what the socket does not take is kept. False: the socket is broken. */
+static bool
+send_some (Client *client, Buffer *data)
+{
+  while (data->size > 0) {
+    ssize_t n = send (client->watch.fd, data->data, data->size, MSG_NOSIGNAL);
+    if (n > 0) {
+      buffer_consume (data, (size_t)n);
+      continue;
+    }
+    return n < 0 && (errno == EAGAIN || errno == EINTR);
+  }
+  return true;
+}
+
+/* Bytes are sealed in a buffer that all share: a connection with nothing to write holds none. */
 static void
 write_out (Server *server, Client *client)
 {
-  while (true) {
-    if (client->out.size < READ_SIZE && client->connection)
-      server_connection_take (client->connection, &server->scratch, &client->out, WRITE_AHEAD);
-    if (client->out.size == 0)
+  bool ok = send_some (client, &client->out);
+
+  while (ok && client->out.size == 0 && client->connection) {
+    buffer_reset (&server->sealed);
+    if (!server_connection_take (client->connection, &server->scratch, &server->sealed,
+                                 WRITE_AHEAD))
       break;
-    ssize_t n = send (client->watch.fd, client->out.data, client->out.size, MSG_NOSIGNAL);
-    if (n > 0) {
-      buffer_consume (&client->out, (size_t)n);
-      continue;
-    }
-    if (n < 0 && errno != EAGAIN && errno != EINTR) {
-      client->closing = true;
-      buffer_reset (&client->out);
-    }
-    break;
+    ok = send_some (client, &server->sealed);
+    buffer_append (&client->out, server->sealed.data, server->sealed.size);
   }
+  if (!ok)
+    client->closing = true;
+  if (!ok || client->out.size == 0)
+    buffer_free (&client->out);
   if (client->connection && server_connection_is_over (client->connection))
     client->closing = true;
+  server->sweep |= client->closing;
   bool wants_write = client->out.size > 0;
   if (wants_write != client->wants_write) {
     client->wants_write = wants_write;
     watch_for (server, &client->watch, EPOLL_CTL_MOD, EPOLLIN | (wants_write ? EPOLLOUT : 0));
   }
+}
+
+/* The client has something to write when the round is over. */
+static void
+mark (Server *server, Client *client)
+{
+  if (client->marked)
+    return;
+  client->marked = true;
+  server->marked
+      = mem_grow (server->marked, server->n_marked, &server->marked_room, sizeof (Client *));
+  server->marked[server->n_marked++] = client;
+}
+
+static void
+write_marked (Server *server)
+{
+  for (size_t i = 0; i < server->n_marked; i++) {
+    server->marked[i]->marked = false;
+    write_out (server, server->marked[i]);
+  }
+  server->n_marked = 0;
 }
 
 static void
@@ -164,7 +212,7 @@ client_ready (Server *server, Watch *watch, uint32_t events)
   ssize_t n = recv (watch->fd, data, sizeof data, 0);
 
   if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
-    client->closing = true;
+    client->closing = server->sweep = true;
     buffer_reset (&client->out);
     watch_for (server, watch, EPOLL_CTL_DEL, 0);
     return;
@@ -194,6 +242,7 @@ add_client (Server *server, int fd, const IpPort *from, bool is_command)
     client->connection = server_connection_new (server->key, random_system ());
   client->next = server->clients;
   server->clients = client;
+  hash_index_add (&server->clients_by_id, hash_index_number (client->id), client);
   watch_for (server, &client->watch, EPOLL_CTL_ADD, EPOLLIN);
 }
 
@@ -276,6 +325,7 @@ deliver_reply (Server *server, const StateAction *action)
 
   if (!client)
     return;
+  mark (server, client);
   if (client->is_command) {
     uint8_t code = (uint8_t)action->reply.status;
     buffer_append (&client->out, &code, 1);
@@ -301,6 +351,7 @@ deliver_message (Server *server, const StateAction *action)
 
   if (!client || !client->connection)
     return;
+  mark (server, client);
   if (action->type == STATE_ACTION_OPEN) {
     server_connection_open (client->connection, stream);
     return;
@@ -324,8 +375,10 @@ deliver (Server *server, StateAction *action)
       break;
     case STATE_ACTION_END:
       client = server_client (server, (uint32_t)(action->request >> 32));
-      if (client && client->connection)
-        server_connection_end (client->connection, (int32_t)(uint32_t)action->request);
+      if (!client || !client->connection)
+        break;
+      server_connection_end (client->connection, (int32_t)(uint32_t)action->request);
+      mark (server, client);
       break;
     case STATE_ACTION_ADMIT:
       relay_registry_allow (server->members, &action->admit.key, action->admit.allowed);
@@ -406,8 +459,7 @@ settle (Server *server)
   }
   free (round.actions);
   free (round.records);
-  for (Client *client = server->clients; client; client = client->next)
-    write_out (server, client);
+  write_marked (server);
 }
 
 static void
@@ -587,6 +639,9 @@ close_all (Server *server)
   if (server->key)
     secret_free (server->key);
   buffer_free (&server->scratch);
+  buffer_free (&server->sealed);
+  free (server->marked);
+  hash_index_clear (&server->clients_by_id);
   close (server->listener.fd);
   close (server->commands.fd);
   close (server->signals.fd);
