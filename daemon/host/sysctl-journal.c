@@ -89,8 +89,8 @@ static bool
 save (const SysctlJournal *journal, GKeyFile *file, GError **error)
 {
   gsize length, n = 0;
-  g_auto (GStrv) names = g_key_file_get_keys (file, GROUP_SYSCTL, &n, NULL);
 
+  g_strfreev (g_key_file_get_keys (file, GROUP_SYSCTL, &n, NULL));
   if (n == 0)
     return g_unlink (journal->path) == 0 || errno == ENOENT;
   g_autofree char *text = g_key_file_to_data (file, &length, NULL);
