@@ -1,5 +1,5 @@
-/* Brings configurations, keys and sockets about: publishes what workers read, tells the cores, and
- * knows when all workers have followed. */
+/* Brings configurations, keys and sockets about: tells the cores, and knows when all workers have
+ * followed. What workers read is made in publish.c. */
 #include "tunnel/net.h"
 
 #include "base/log.h"
@@ -10,34 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What differs between two configurations, in the forms of those who must be told. */
-typedef struct
-{
-  struct
-  {
-    TunnelPeer *before; /* NULL: new */
-    TunnelPeer *after;  /* NULL: gone */
-  } * list;
-  size_t n, room;
-} Changes;
-
-static void
-unref_config (void *config)
-{
-  tunnel_peer_unref (config);
-}
-
-static bool
-has_attributes (const TunnelPeer *peer)
-{
-  return peer != NULL
-         && (peer->jailed || peer->masquerade4.family != 0 || peer->masquerade6.family != 0);
-}
-
-static Changes
+static NetChanges
 collect (const TunnelConfig *before, const TunnelConfig *after)
 {
-  Changes changes = {0};
+  NetChanges changes = {0};
   TunnelConfigDiff diff;
   TunnelPeer *old, *new;
 
@@ -74,14 +50,8 @@ wg_op (const TunnelPeer *p)
   return p->expired || p->n_sources == 0 ? WG_PEER_BLOCK : WG_PEER_ALLOW;
 }
 
-static bool
-key_changed (const TunnelPeer *before, const TunnelPeer *after)
-{
-  return before != NULL && after != NULL && !key_same (&before->key, &after->key);
-}
-
 static void
-tell_cores (Net *net, const Changes *changes)
+tell_cores (Net *net, const NetChanges *changes)
 {
   WgPeerChange *wg = mem_new ((2 * changes->n + 1) * sizeof *wg);
   PathPeer *peers = mem_new ((changes->n + 1) * sizeof *peers);
@@ -93,7 +63,7 @@ tell_cores (Net *net, const Changes *changes)
   for (size_t i = 0; i < changes->n; i++) {
     const TunnelPeer *before = changes->list[i].before, *after = changes->list[i].after;
 
-    if (before != NULL && (after == NULL || key_changed (before, after))) {
+    if (before != NULL && (after == NULL || net_key_changed (before, after))) {
       removed[n_removed++] = before->key;
       wg[n_wg++] = (WgPeerChange){before->key, WG_PEER_REMOVE};
     }
@@ -139,157 +109,6 @@ tell_settings (Net *net, const TunnelSettings *before, const TunnelSettings *aft
     net_feed_path (net, &knobs);
 }
 
-/* ---- the view ---- */
-
-/* Keys of LivePeers are compared, not hashes alone: two keys may share eight bytes. */
-static LivePeer *
-find_live (const SharedMap *by_key, const NodePublic *key)
-{
-  const View view = {.by_key = (SharedMap *)(uintptr_t)by_key};
-
-  return view_peer (&view, key);
-}
-
-static void
-remove_prefixes (PrefixTable *table, const IpPrefix *prefixes, size_t n, const LivePeer *peer)
-{
-  uint64_t value;
-
-  /* Only what is still this peer's: another may have taken the prefix over. */
-  for (size_t i = 0; i < n; i++)
-    if (prefix_table_get (table, &prefixes[i], &value) && (LivePeer *)(uintptr_t)value == peer)
-      prefix_table_remove (table, &prefixes[i]);
-}
-
-static void
-add_prefixes (PrefixTable *table, const IpPrefix *prefixes, size_t n, LivePeer *peer)
-{
-  for (size_t i = 0; i < n; i++)
-    prefix_table_set (table, &prefixes[i], (uint64_t)(uintptr_t)peer);
-}
-
-static bool
-prefixes_changed (const TunnelPeer *a, const TunnelPeer *b)
-{
-  if (a == NULL || b == NULL || key_changed (a, b) || a->n_routes != b->n_routes
-      || a->n_sources != b->n_sources)
-    return true;
-  for (size_t i = 0; i < a->n_routes; i++)
-    if (!ip_prefix_equal (&a->routes[i], &b->routes[i]))
-      return true;
-  for (size_t i = 0; i < a->n_sources; i++)
-    if (!ip_prefix_equal (&a->sources[i], &b->sources[i]))
-      return true;
-  return false;
-}
-
-typedef struct
-{
-  PrefixTable *routes;
-  PrefixTable *sources;
-  SharedMap *by_key;
-} Tables;
-
-static void
-take_out (Net *net, Tables *t, const TunnelPeer *before, const TunnelPeer *after)
-{
-  LivePeer *peer = find_live (t->by_key, &before->key);
-
-  if (peer == NULL)
-    return;
-  if (prefixes_changed (before, after)) {
-    remove_prefixes (t->routes, before->routes, before->n_routes, peer);
-    remove_prefixes (t->sources, before->sources, before->n_sources, peer);
-  }
-  if (after != NULL && !key_changed (before, after))
-    return;
-  shared_map_remove_entry (t->by_key, view_key_hash (&peer->key), (uint64_t)(uintptr_t)peer);
-  peer->next_removed = net->removed;
-  net->removed = peer;
-}
-
-static void
-put_in (Net *net, Tables *t, const TunnelPeer *before, TunnelPeer *after)
-{
-  LivePeer *peer = find_live (t->by_key, &after->key);
-
-  if (peer == NULL) {
-    peer = live_peer_new (&after->key, wg_peer_worker (&after->key, net->shared->n_workers), after);
-    shared_map_add (t->by_key, view_key_hash (&after->key), (uint64_t)(uintptr_t)peer);
-  } else {
-    epoch_retire (net->shared->epochs, atomic_exchange (&peer->config, tunnel_peer_ref (after)),
-                  unref_config);
-  }
-  if (prefixes_changed (before, after)) {
-    add_prefixes (t->routes, after->routes, after->n_routes, peer);
-    add_prefixes (t->sources, after->sources, after->n_sources, peer);
-  }
-}
-
-static bool
-need_tables (const Changes *changes)
-{
-  for (size_t i = 0; i < changes->n; i++)
-    if (prefixes_changed (changes->list[i].before, changes->list[i].after))
-      return true;
-  return false;
-}
-
-/* Peers that the published view does not have any more: their owners find them nowhere when they
- * take this order. */
-static void
-forget_removed (Net *net)
-{
-  while (net->removed != NULL) {
-    LivePeer *peer = net->removed;
-    Order forget = {.type = ORDER_FORGET, .peer = peer};
-
-    net->removed = peer->next_removed;
-    net_order (net, peer->owner, &forget);
-  }
-}
-
-/* Makes the new view beside the old one. */
-static void
-publish (Net *net, const TunnelSettings *settings, const Changes *changes, uint64_t number)
-{
-  View *old = net->view, *view = mem_new (sizeof *view);
-  Tables t;
-
-  view->number = number;
-  view->settings = *settings;
-  if (settings->filter != NULL)
-    view->settings.filter = filter_ref (settings->filter);
-  if (settings->derp_map != NULL)
-    view->settings.derp_map = derp_map_ref (settings->derp_map);
-  view->settings.shut
-      = settings->shut || key_zero (&net->self) || !key_same (&settings->self_key, &net->self);
-  if (need_tables (changes)) {
-    t = (Tables){prefix_table_edit (old->routes), prefix_table_edit (old->sources),
-                 shared_map_edit (old->by_key)};
-  } else {
-    t = (Tables){prefix_table_ref (old->routes), prefix_table_ref (old->sources),
-                 shared_map_ref (old->by_key)};
-  }
-  for (size_t i = 0; i < changes->n; i++) {
-    net->n_attributes -= has_attributes (changes->list[i].before);
-    net->n_attributes += has_attributes (changes->list[i].after);
-    if (changes->list[i].before != NULL)
-      take_out (net, &t, changes->list[i].before, changes->list[i].after);
-  }
-  for (size_t i = 0; i < changes->n; i++)
-    if (changes->list[i].after != NULL)
-      put_in (net, &t, changes->list[i].before, changes->list[i].after);
-  view->routes = t.routes;
-  view->sources = t.sources;
-  view->by_key = t.by_key;
-  view->attributes = net->n_attributes > 0;
-  net->view = view;
-  atomic_store (&net->shared->view, view);
-  epoch_retire (net->shared->epochs, old, view_free);
-  forget_removed (net);
-}
-
 static void
 post_fence (Net *net)
 {
@@ -329,10 +148,10 @@ net_apply (Net *net, TunnelConfig *config, uint64_t number)
   const TunnelSettings *after = tunnel_config_settings (config);
   const TunnelSettings *before
       = net->config != NULL ? tunnel_config_settings (net->config) : &nothing;
-  Changes changes = collect (net->config, config);
+  NetChanges changes = collect (net->config, config);
   bool reopen = offloads_differ (&before->knobs, &after->knobs);
 
-  publish (net, after, &changes, number);
+  net_publish (net, after, &changes, number);
   tell_settings (net, before, after);
   if (changes.n > 0)
     tell_cores (net, &changes);
@@ -406,7 +225,7 @@ net_set_node_key (Net *net, const NodePrivate *key)
   PathEvent identity = {.type = PATH_EVENT_IDENTITY};
   WgDeviceConfig config
       = {.n_workers = net->shared->n_workers, .wall_time = wall_time_now (), .now_us = net->now_us};
-  Changes nothing = {0};
+  NetChanges nothing = {0};
 
   if (key_same (net->node_key, key))
     return;
@@ -429,35 +248,10 @@ net_set_node_key (Net *net, const NodePrivate *key)
   identity.identity.node_key = net->self;
   net_feed_path (net, &identity);
   if (net->config != NULL) {
-    publish (net, tunnel_config_settings (net->config), &nothing, net->number);
+    net_publish (net, tunnel_config_settings (net->config), &nothing, net->number);
     post_fence (net);
   }
   net_run_actions (net);
-}
-
-/* ---- destinations ---- */
-
-void
-net_publish_destination (Net *net, const NodePublic *key, const PathDestination *to)
-{
-  LivePeer *peer = view_peer (net->view, key);
-  Destination *old, *new = NULL;
-
-  if (peer == NULL)
-    return;
-  old = atomic_load (&peer->destination);
-  if (to->udp.addr.family != 0 || to->region != 0) {
-    new = mem_new (sizeof *new);
-    new->udp = to->udp;
-    new->region = to->region;
-    new->trusted = to->trusted;
-    if (to->udp.addr.family != 0)
-      udp_target_init (&new->target, &to->udp);
-    if (old != NULL && ip_port_equal (&old->udp, &to->udp))
-      atomic_store (&new->target.no_gso_until_us, atomic_load (&old->target.no_gso_until_us));
-  }
-  atomic_store (&peer->destination, new);
-  epoch_retire (net->shared->epochs, old, free);
 }
 
 /* ---- sockets ---- */

@@ -2,8 +2,8 @@
  * share. Drives wireguard/device.h and path/path.h and carries out what they ask for.
  *
  * net.c is the loop and the messages from main and workers, actions.c what the cores ask for,
- * apply.c configurations and sockets, relays.c the relay connections, pings.c questions through the
- * tunnel. This header is theirs and tunnel.c's. DESIGN rule 3. */
+ * apply.c configurations and sockets, publish.c what workers read, relays.c the relay connections,
+ * pings.c questions through the tunnel. This header is theirs and tunnel.c's. DESIGN rule 3. */
 #pragma once
 
 #include "path/path.h"
@@ -15,6 +15,17 @@
 
 #define NET_PINGS_MAX   16
 #define NET_WEB_SOCKETS 8
+
+/* What differs between two configurations. */
+typedef struct
+{
+  struct
+  {
+    TunnelPeer *before; /* NULL: new */
+    TunnelPeer *after;  /* NULL: gone */
+  } * list;
+  size_t n, room;
+} NetChanges;
 
 /* A ping that waits for its answer. */
 typedef struct
@@ -58,6 +69,7 @@ typedef struct
   TunnelConfig *config; /* newest one that was taken */
   uint64_t number;      /* its number */
   View *view;           /* as published */
+  bool shared_prefixes; /* two peers claimed one prefix at some time */
   LivePeer *removed;    /* not yet told to their owners */
   bool online;
   TunnelLinkAddress *link_addresses;
@@ -119,7 +131,6 @@ void net_send_peer (Net *net, const NodePublic *peer, const void *data, size_t s
 /* apply.c */
 void net_apply (Net *net, TunnelConfig *config, uint64_t number);
 void net_set_node_key (Net *net, const NodePrivate *key);
-void net_publish_destination (Net *net, const NodePublic *peer, const PathDestination *to);
 void net_fence_answer (Net *net, unsigned worker, uint64_t number);
 void net_open_sockets (Net *net, uint16_t port);
 void net_sockets_answer (Net *net, const Sockets *sockets);
@@ -127,6 +138,17 @@ void net_tell_link (Net *net, bool major);
 
 /* Gives a removed peer back, once every thread has let go of it. */
 void net_peer_forgotten (Net *net, LivePeer *peer);
+
+/* publish.c */
+void
+net_publish (Net *net, const TunnelSettings *settings, const NetChanges *changes, uint64_t number);
+void net_publish_destination (Net *net, const NodePublic *peer, const PathDestination *to);
+
+static inline bool
+net_key_changed (const TunnelPeer *before, const TunnelPeer *after)
+{
+  return before != NULL && after != NULL && !key_same (&before->key, &after->key);
+}
 
 /* relays.c */
 void net_relay_connect (Net *net, uint32_t connection, const PathRelayNode *node, bool home);

@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/ip-packet.h"
 #include "base/log.h"
-#include "ends.h"
+#include "two-ends.h"
 #include "tunnel/checksum.h"
 #include "tunnel/vnet.h"
 
@@ -15,34 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define SOON_MS   5000 /* for what must come */
-#define SILENT_MS 150  /* for what must not */
-
-static End a, b;
-
-static void
-set_up (void)
-{
-  end_start (&a, 0, 1, true);
-  end_start (&b, 1, 1, true);
-  g_assert_true (ends_connect (&a, &b));
-}
-
-static void
-tear_down (void)
-{
-  end_stop (&a);
-  end_stop (&b);
-}
-
-/* Sends UDP from SRC to DST at END. */
-static void
-send_udp (End *end, const IpAddr *src, const IpAddr *dst, uint16_t src_port, uint16_t dst_port)
-{
-  uint8_t packet[2048];
-
-  end_write (end, packet, make_packet (packet, src, dst, src_port, dst_port, 0, 100));
-}
+#define SILENT_MS 150 /* for what must not come */
 
 static void
 send_syn (End *end, const IpAddr *src, const IpAddr *dst, uint16_t dst_port)
@@ -50,21 +23,6 @@ send_syn (End *end, const IpAddr *src, const IpAddr *dst, uint16_t dst_port)
   uint8_t packet[2048];
 
   end_write (end, packet, make_packet (packet, src, dst, 40000, dst_port, TCP_SYN, 0));
-}
-
-/* The next packet at END must have these addresses (and be intact). */
-static void
-expect (End *end, const IpAddr *src, const IpAddr *dst)
-{
-  uint8_t packet[2048];
-  size_t size = end_read (end, packet, SOON_MS);
-  IpPacket p;
-
-  g_assert_cmpuint (size, >, 0);
-  g_assert_true (packet_intact (packet, size));
-  ip_packet_parse (&p, packet, size);
-  g_assert_true (ip_equal (&p.src, src));
-  g_assert_true (ip_equal (&p.dst, dst));
 }
 
 static void
@@ -91,26 +49,6 @@ drops_out (End *end, TunnelDrop why)
 
   tunnel_stats (end->tunnel, &stats);
   return stats.drops_out[why];
-}
-
-/* Applies END's ordinary configuration with changes by the caller: *PEER is the other end. */
-static IpPrefix prefixes[2];
-static IpPort endpoint;
-
-static TunnelPeer
-peer_at (const End *end)
-{
-  return end_peer (end == &a ? &b : &a, prefixes, &endpoint);
-}
-
-static void
-apply (End *end, bool shields_up, const TunnelPeer *peer)
-{
-  Filter *filter = end_filter (shields_up);
-  TunnelSettings settings = end_settings (end, filter);
-
-  g_assert_true (end_apply (end, &settings, peer, 1));
-  filter_unref (filter);
 }
 
 static void
@@ -176,6 +114,33 @@ test_source (void)
   send_udp (&a, &a.address4, &b.address4, 1, 2);
   expect (&b, &a.address4, &b.address4);
   g_assert_cmpuint (drops_in (&b, TUNNEL_DROP_SOURCE), ==, 2);
+  filter_unref (filter);
+  tear_down ();
+}
+
+/* Two peers with one source prefix: the one that came later holds it, and the other has it again
+ * when that one goes. */
+static void
+test_same_source (void)
+{
+  Filter *filter = end_filter (false);
+  TunnelSettings settings;
+  TunnelPeer peers[2];
+
+  set_up ();
+  send_udp (&a, &a.address4, &b.address4, 1, 2);
+  expect (&b, &a.address4, &b.address4);
+  settings = end_settings (&b, filter);
+  peers[0] = peers[1] = peer_at (&b);
+  peers[1].id = 2;
+  peers[1].key.bytes[3] ^= 1;
+  g_assert_true (end_apply (&b, &settings, peers, 2));
+  send_udp (&a, &a.address4, &b.address4, 1, 2);
+  expect_nothing (&b);
+  g_assert_cmpuint (drops_in (&b, TUNNEL_DROP_SOURCE), ==, 1);
+  g_assert_true (end_apply (&b, &settings, peers, 1));
+  send_udp (&a, &a.address4, &b.address4, 1, 2);
+  expect (&b, &a.address4, &b.address4);
   filter_unref (filter);
   tear_down ();
 }
@@ -363,25 +328,6 @@ test_jailed (void)
   send_udp (&a, &a.address4, &b.address4, 53, 5000);
   expect (&b, &a.address4, &b.address4);
   tear_down ();
-}
-
-/* A super-packet as the kernel gives it, with a checksum that is to be completed. */
-static size_t
-make_super (uint8_t *out, const IpAddr *src, const IpAddr *dst, size_t payload, uint16_t mss)
-{
-  uint8_t *ip = out + VNET_HEADER_SIZE, *l4 = ip + 20;
-  size_t size = make_packet (ip, src, dst, 1000, 2000, TCP_ACK, payload);
-  VnetHeader vnet = {.flags = VNET_NEEDS_CSUM,
-                     .gso_type = mss > 0 ? VNET_GSO_TCPV4 : VNET_GSO_NONE,
-                     .hdr_len = 40,
-                     .gso_size = mss,
-                     .csum_start = 20,
-                     .csum_offset = 16};
-  uint16_t field = checksum_fold (checksum_pseudo (ip + 12, 8, 6, (uint32_t)size - 20));
-
-  memcpy (l4 + 16, &field, 2);
-  memcpy (out, &vnet, sizeof vnet);
-  return VNET_HEADER_SIZE + size;
 }
 
 static void
@@ -615,6 +561,7 @@ main (int argc, char **argv)
                    test_restart);
   g_test_add_func ("/tunnel/pipeline/the-first-packet-waits-for-its-session", test_first_packet);
   g_test_add_func ("/tunnel/pipeline/drops-what-is-not-from-the-peers-addresses", test_source);
+  g_test_add_func ("/tunnel/pipeline/one-peer-holds-a-source-that-two-claim", test_same_source);
   g_test_add_func ("/tunnel/pipeline/tsmp-stays-inside", test_tsmp);
   g_test_add_func ("/tunnel/pipeline/a-session-begins-with-our-disco-key", test_priority);
   g_test_add_func ("/tunnel/pipeline/an-icmp-ping-is-answered-by-the-peers-host", test_icmp_ping);
