@@ -351,5 +351,7 @@ config_check (const Config *config)
     return "sign-in by an identity provider needs --oidc-client-id";
   if ((options->tls_certificate != NULL) != (options->tls_key != NULL))
     return "TLS needs both --tls-certificate and --tls-key";
+  if (options->tls_certificate && strncmp (options->url, "https://", 8) != 0)
+    return "with --tls-certificate the URL begins with https://";
   return NULL;
 }

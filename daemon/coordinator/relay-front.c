@@ -2,7 +2,6 @@
 #include "coordinator/relay-private.h"
 
 #include "base/log.h"
-#include "coordinator/server-files.h"
 #include "path/stun.h"
 
 #include <errno.h>
@@ -14,7 +13,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define DOMAIN       "relay"
@@ -25,9 +23,8 @@
 #define ACCEPTS      64    /* before STUN is looked at again */
 #define BATCH        32    /* STUN requests in one system call */
 #define STUN_SIZE    1500
-#define CONTROL      64   /* bytes: the address that was asked */
-#define BREATH_MS    100  /* when there are no descriptors left */
-#define LOOK_MS      5000 /* between looks at the files of the certificate */
+#define CONTROL      64  /* bytes: the address that was asked */
+#define BREATH_MS    100 /* when there are no descriptors left */
 
 static void
 set_option (int fd, int level, int option, int value)
@@ -74,27 +71,6 @@ watch (const RelayFront *front, const int *fd)
     epoll_ctl (front->epoll, EPOLL_CTL_ADD, *fd, &event);
 }
 
-static bool
-same_time (const struct timespec *a, const struct timespec *b)
-{
-  return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
-}
-
-/* True when one of the files is another one than before. */
-static bool
-have_changed (RelayFront *front)
-{
-  struct stat certificate, key;
-
-  if (stat (front->certificate_file, &certificate) != 0 || stat (front->key_file, &key) != 0)
-    return false;
-  bool changed = !same_time (&certificate.st_mtim, &front->certificate_time)
-                 || !same_time (&key.st_mtim, &front->key_time);
-  front->certificate_time = certificate.st_mtim;
-  front->key_time = key.st_mtim;
-  return changed;
-}
-
 bool
 relay_front_open (Relay *relay, const RelayOptions *options, char **error)
 {
@@ -124,10 +100,9 @@ relay_front_open (Relay *relay, const RelayOptions *options, char **error)
     setsockopt (front->stun, front->stun_v6 ? IPPROTO_IPV6 : IPPROTO_IP,
                 front->stun_v6 ? IPV6_RECVPKTINFO : IP_PKTINFO, &one, sizeof one);
   }
-  front->certificate_file = options->key_file ? options->certificate_file : NULL;
-  front->key_file = options->key_file;
-  if (front->certificate_file)
-    have_changed (front);
+  front->files.certificate = options->key_file ? options->certificate_file : NULL;
+  front->files.key = options->key_file;
+  certificate_files_changed (&front->files);
   watch (front, &front->listener);
   watch (front, &front->stun);
   watch (front, &front->stop);
@@ -232,26 +207,21 @@ answer_stun (const RelayFront *front)
 
 /* ---- certificates ---- */
 
-/* One of the two may be written before the other: what does not fit is looked at again later. */
 static void
 look_at_certificate (Relay *relay)
 {
   RelayFront *front = &relay->front;
-  char *error = NULL;
+  char *certificate = NULL, *key = NULL, *error = NULL;
 
-  if (!have_changed (front))
+  if (!certificate_files_changed (&front->files))
     return;
-  char *certificate = server_read_file (front->certificate_file);
-  char *key = server_read_file (front->key_file);
-  if (certificate && key && relay_set_certificate (relay, certificate, key, &error))
-    log_info (DOMAIN, "the certificate %s was read again", front->certificate_file);
+  if (certificate_files_read (&front->files, &certificate, &key, &error)
+      && relay_set_certificate (relay, certificate, key, &error))
+    log_info (DOMAIN, "the certificate %s was read again", front->files.certificate);
   else
-    log_warning (DOMAIN, "the certificate %s is not used: %s", front->certificate_file,
+    log_warning (DOMAIN, "the certificate %s is not used: %s", front->files.certificate,
                  error ? error : "it could not be read");
-  if (key)
-    explicit_bzero (key, strlen (key));
-  free (certificate);
-  free (key);
+  certificate_files_clear (certificate, key);
   free (error);
 }
 
@@ -266,8 +236,9 @@ run (void *data)
   bool stop = false;
 
   while (!stop) {
-    int n = epoll_wait (front->epoll, events, 4, front->certificate_file ? LOOK_MS : -1);
-    if (front->certificate_file)
+    int n
+        = epoll_wait (front->epoll, events, 4, front->files.certificate ? CERTIFICATE_LOOK_MS : -1);
+    if (front->files.certificate)
       look_at_certificate (relay);
     for (int i = 0; i < n; i++) {
       const int *fd = events[i].data.ptr;

@@ -7,6 +7,7 @@
 
 #include "base/ring.h"
 #include "base/timer-wheel.h"
+#include "coordinator/certificate-files.h"
 #include "coordinator/relay-client.h"
 #include "coordinator/relay-limit.h"
 #include "coordinator/relay-registry.h"
@@ -155,8 +156,7 @@ typedef struct
   bool stun_v6;
   unsigned next_worker;
   RelayLimit *limit;
-  const char *certificate_file, *key_file; /* NULL: nothing to look at */
-  struct timespec certificate_time, key_time;
+  CertificateFiles files; /* none: nothing to look at */
 } RelayFront;
 
 struct Relay

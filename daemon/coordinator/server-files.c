@@ -166,6 +166,19 @@ find_certificate (const ServerOptions *options, const char *host, RelayCertifica
   return false;
 }
 
+TlsContext *
+server_load_tls (const CertificateFiles *files, char **error)
+{
+  TlsContext *context = NULL;
+  char *certificate, *key;
+
+  if (!certificate_files_read (files, &certificate, &key, error))
+    return NULL;
+  context = tls_server_context_new (certificate, key, error);
+  certificate_files_clear (certificate, key);
+  return context;
+}
+
 /* 64 hex digits that the relays of a region share; false after an error was told. */
 static bool
 load_mesh_key (const char *path, uint8_t key[KEY_SIZE])

@@ -5,6 +5,7 @@
 #include "coordinator/hash-index.h"
 #include "coordinator/relay.h"
 #include "coordinator/server-connection.h"
+#include "coordinator/server-files.h"
 #include "coordinator/server-keep.h"
 #include "coordinator/server-metrics.h"
 #include "coordinator/server.h"
@@ -12,6 +13,7 @@
 #include "coordinator/store.h"
 #include "coordinator/work.h"
 #include "wire/command.h"
+#include "wire/tls.h"
 
 typedef struct Server Server;
 
@@ -32,6 +34,7 @@ struct Client
   bool is_command;
   IpAddr from;                  /* the other end; family 0: a command */
   ServerConnection *connection; /* control */
+  Tls *tls;                     /* control; NULL: in the clear */
   Buffer in;                    /* command: request so far */
   Buffer out;                   /* bytes to write */
   bool closing;                 /* close when out is empty */
@@ -60,7 +63,10 @@ struct Server
   int64_t figures_us; /* when the metrics are brought up to date */
   Work *work;
   Watch worked; /* results of it */
-  Buffer scratch, sealed;
+  CertificateFiles certificate;
+  TlsContext *tls; /* of the control address; NULL: plain HTTP */
+  int64_t look_us; /* when the files are looked at */
+  Buffer scratch, sealed, plain;
   Client **marked; /* have something to write */
   size_t n_marked, marked_room;
   bool sweep; /* some client is done */
@@ -81,8 +87,20 @@ void server_handle_requests (Server *server, Client *client);
  * cleared then. */
 bool server_intercept (Server *server, Client *client, CommandRequest *request);
 
-/* ---- loop (server.c) ---- */
+/* ---- those who are connected (server-client.c) ---- */
 
 Client *server_client (Server *server, uint32_t id);
-void server_input (Server *server, StateEvent *event);
 uint64_t server_request_number (const Client *client, int32_t stream);
+void server_watch (Server *server, Watch *watch, int operation, uint32_t events);
+/* A listener has somebody. */
+void server_accept (Server *server, Watch *watch, uint32_t events);
+/* The client has something to write when the round is over; and the end of the round. */
+void server_mark (Server *server, Client *client);
+void server_write_marked (Server *server);
+/* Frees those that are done or late; only between rounds, so that nobody holds one. */
+void server_sweep_clients (Server *server, int64_t now_us);
+void server_client_free (Client *client);
+
+/* ---- loop (server.c) ---- */
+
+void server_input (Server *server, StateEvent *event);

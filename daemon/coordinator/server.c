@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -21,274 +20,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DOMAIN    "coordinator"
-#define EVENTS    64
-#define READ_SIZE 65536
-#define WRITE_AHEAD                                                                                \
-  (32u << 10) /* bytes taken from a connection at a time: what a socket that is                    \
-               * full leaves behind is kept, for each of thousands */
-#define SWEEP_US (USEC_PER_SEC / 2) /* for those that are late */
-#define LOGIN_US (10 * USEC_PER_SEC)
-#define BACKLOG  4096
-
-#define IDLE_US (60 * USEC_PER_SEC) /* a control connection without a request may stay so long */
-
-/* ---- clients ---- */
-
-uint64_t
-server_request_number (const Client *client, int32_t stream)
-{
-  return (uint64_t)client->id << 32 | (uint32_t)stream;
-}
-
-static bool
-has_id (const void *value, const void *key)
-{
-  return ((const Client *)value)->id == *(const uint32_t *)key;
-}
-
-Client *
-server_client (Server *server, uint32_t id)
-{
-  return hash_index_find (&server->clients_by_id, hash_index_number (id), has_id, &id);
-}
-
-static void
-watch_for (Server *server, Watch *watch, int operation, uint32_t events)
-{
-  struct epoll_event event = {.events = events, .data.ptr = watch};
-
-  epoll_ctl (server->epoll, operation, watch->fd, &event);
-}
-
-/* Tells the state about everything that was open on the connection. */
-static void
-announce_gone (Server *server, Client *client)
-{
-  if (!client->connection) {
-    StateEvent event = {.type = STATE_EVENT_GONE, .request = server_request_number (client, 0)};
-    server_input (server, &event);
-    return;
-  }
-  for (int32_t stream; (stream = server_connection_abandon (client->connection)) != 0;) {
-    StateEvent event
-        = {.type = STATE_EVENT_GONE, .request = server_request_number (client, stream)};
-    server_input (server, &event);
-  }
-}
-
-static void
-client_free (Client *client)
-{
-  close (client->watch.fd);
-  if (client->connection)
-    server_connection_free (client->connection);
-  buffer_free (&client->in);
-  buffer_free (&client->out);
-  free (client);
-}
-
-/* Frees those that are done; only between rounds, so that nobody holds one. */
-static void
-sweep_clients (Server *server, int64_t now_us)
-{
-  if (!server->sweep && now_us < server->swept_us + SWEEP_US)
-    return;
-  server->sweep = false;
-  server->swept_us = now_us;
-  for (Client **link = &server->clients; *link;) {
-    Client *client = *link;
-    if (client->connection && server_connection_is_busy (client->connection))
-      client->until_us = now_us + IDLE_US;
-    bool late = client->until_us <= now_us;
-    if (!late && !(client->closing && client->out.size == 0)) {
-      link = &client->next;
-      continue;
-    }
-    announce_gone (server, client);
-    *link = client->next;
-    hash_index_remove (&server->clients_by_id, hash_index_number (client->id), client);
-    client_free (client);
-  }
-}
-
-/* Writes what there is; what the socket does not take is kept. False: the socket is broken. */
-static bool
-send_some (Client *client, Buffer *data)
-{
-  while (data->size > 0) {
-    ssize_t n = send (client->watch.fd, data->data, data->size, MSG_NOSIGNAL);
-    if (n > 0) {
-      buffer_consume (data, (size_t)n);
-      continue;
-    }
-    return n < 0 && (errno == EAGAIN || errno == EINTR);
-  }
-  return true;
-}
-
-/* Bytes are sealed in a buffer that all share: a connection with nothing to write holds none. */
-static void
-write_out (Server *server, Client *client)
-{
-  bool ok = send_some (client, &client->out);
-
-  while (ok && client->out.size == 0 && client->connection) {
-    buffer_reset (&server->sealed);
-    if (!server_connection_take (client->connection, &server->scratch, &server->sealed,
-                                 WRITE_AHEAD))
-      break;
-    ok = send_some (client, &server->sealed);
-    buffer_append (&client->out, server->sealed.data, server->sealed.size);
-  }
-  if (!ok)
-    client->closing = true;
-  if (!ok || client->out.size == 0)
-    buffer_free (&client->out);
-  if (client->connection && server_connection_is_over (client->connection))
-    client->closing = true;
-  server->sweep |= client->closing;
-  bool wants_write = client->out.size > 0;
-  if (wants_write != client->wants_write) {
-    client->wants_write = wants_write;
-    watch_for (server, &client->watch, EPOLL_CTL_MOD, EPOLLIN | (wants_write ? EPOLLOUT : 0));
-  }
-}
-
-/* The client has something to write when the round is over. */
-static void
-mark (Server *server, Client *client)
-{
-  if (client->marked)
-    return;
-  client->marked = true;
-  server->marked
-      = mem_grow (server->marked, server->n_marked, &server->marked_room, sizeof (Client *));
-  server->marked[server->n_marked++] = client;
-}
-
-static void
-write_marked (Server *server)
-{
-  for (size_t i = 0; i < server->n_marked; i++) {
-    server->marked[i]->marked = false;
-    write_out (server, server->marked[i]);
-  }
-  server->n_marked = 0;
-}
-
-static void
-run_command (Server *server, Client *client)
-{
-  CommandRequest request;
-
-  switch (command_request_read (client->in.data, client->in.size, &request)) {
-    case COMMAND_MORE:
-      break;
-    case COMMAND_BAD:
-      client->closing = true;
-      break;
-    case COMMAND_READY: {
-      if (server_intercept (server, client, &request))
-        break;
-      StateEvent event = {
-          .type = STATE_EVENT_COMMAND,
-          .request = server_request_number (client, 0),
-          .command = {(const char *const *)request.words, request.n_words, request.input},
-      };
-      client->until_us = TIME_NEVER; /* the answer may be a long time coming */
-      server_input (server, &event);
-      command_request_clear (&request);
-      buffer_reset (&client->in);
-    }
-  }
-}
-
-static void
-client_ready (Server *server, Watch *watch, uint32_t events)
-{
-  Client *client = (Client *)watch;
-  uint8_t data[READ_SIZE];
-  ssize_t n = recv (watch->fd, data, sizeof data, 0);
-
-  if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
-    client->closing = server->sweep = true;
-    buffer_reset (&client->out);
-    watch_for (server, watch, EPOLL_CTL_DEL, 0);
-    return;
-  }
-  if (n > 0 && client->is_command) {
-    buffer_append (&client->in, data, (size_t)n);
-    run_command (server, client);
-  } else if (n > 0) {
-    if (!server_connection_feed (client->connection, data, (size_t)n))
-      client->closing = true;
-    server_handle_requests (server, client);
-  }
-  write_out (server, client);
-}
-
-static void
-add_client (Server *server, int fd, const IpPort *from, bool is_command)
-{
-  Client *client = mem_new (sizeof *client);
-
-  client->watch = (Watch){fd, client_ready};
-  client->id = ++server->next_id;
-  client->is_command = is_command;
-  client->from = from->addr;
-  client->until_us = clock_now_us () + LOGIN_US;
-  if (!is_command)
-    client->connection = server_connection_new (server->key, random_system ());
-  client->next = server->clients;
-  server->clients = client;
-  hash_index_add (&server->clients_by_id, hash_index_number (client->id), client);
-  watch_for (server, &client->watch, EPOLL_CTL_ADD, EPOLLIN);
-}
-
-/* No descriptor is left: those who hold one the longest without a request give theirs; where all
- * are in use, the new one is turned away. */
-static void
-make_room (Server *server, Watch *watch)
-{
-  Client *oldest = NULL;
-
-  for (Client *client = server->clients; client; client = client->next)
-    if (client->connection && !client->closing && !server_connection_is_busy (client->connection))
-      oldest = client;
-  if (oldest) {
-    oldest->until_us = 0;
-    return;
-  }
-  close (server->spare);
-  int fd = accept4 (watch->fd, NULL, NULL, SOCK_CLOEXEC);
-  if (fd >= 0)
-    close (fd);
-  server->spare = open ("/dev/null", O_RDONLY | O_CLOEXEC);
-}
-
-static void
-accept_ready (Server *server, Watch *watch, uint32_t events)
-{
-  struct sockaddr_storage address;
-  socklen_t size = sizeof address;
-  int fd, one = 1;
-
-  while (
-      (fd = accept4 (watch->fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC))
-      >= 0) {
-    bool is_command = watch == &server->commands;
-    IpPort from = {0};
-    if (!is_command && !ip_port_from_sockaddr ((struct sockaddr *)&address, size, &from))
-      from = (IpPort){0};
-    size = sizeof address;
-    if (!is_command)
-      setsockopt (fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    add_client (server, fd, &from, is_command);
-  }
-  if (errno == EMFILE || errno == ENFILE)
-    make_room (server, watch);
-}
+#define DOMAIN  "coordinator"
+#define EVENTS  64
+#define BACKLOG 4096
+#define LOOK_US (CERTIFICATE_LOOK_MS * USEC_PER_MSEC)
 
 static void
 worked_ready (Server *server, Watch *watch, uint32_t events)
@@ -325,7 +60,7 @@ deliver_reply (Server *server, const StateAction *action)
 
   if (!client)
     return;
-  mark (server, client);
+  server_mark (server, client);
   if (client->is_command) {
     uint8_t code = (uint8_t)action->reply.status;
     buffer_append (&client->out, &code, 1);
@@ -351,7 +86,7 @@ deliver_message (Server *server, const StateAction *action)
 
   if (!client || !client->connection)
     return;
-  mark (server, client);
+  server_mark (server, client);
   if (action->type == STATE_ACTION_OPEN) {
     server_connection_open (client->connection, stream);
     return;
@@ -378,7 +113,7 @@ deliver (Server *server, StateAction *action)
       if (!client || !client->connection)
         break;
       server_connection_end (client->connection, (int32_t)(uint32_t)action->request);
-      mark (server, client);
+      server_mark (server, client);
       break;
     case STATE_ACTION_ADMIT:
       relay_registry_allow (server->members, &action->admit.key, action->admit.allowed);
@@ -459,7 +194,7 @@ settle (Server *server)
   }
   free (round.actions);
   free (round.records);
-  write_marked (server);
+  server_write_marked (server);
 }
 
 static void
@@ -483,6 +218,29 @@ show_figures (Server *server, int64_t now_us)
   server_metrics_set (server->metrics, &figures);
 }
 
+/* Those who come from now on get the new one. */
+static void
+look_at_certificate (Server *server, int64_t now_us)
+{
+  char *error = NULL;
+
+  if (!server->tls || now_us < server->look_us)
+    return;
+  server->look_us = now_us + LOOK_US;
+  if (!certificate_files_changed (&server->certificate))
+    return;
+  TlsContext *tls = server_load_tls (&server->certificate, &error);
+  if (tls) {
+    tls_context_free (server->tls);
+    server->tls = tls;
+    log_info (DOMAIN, "the certificate %s was read again", server->certificate.certificate);
+  } else {
+    log_warning (DOMAIN, "the certificate %s is not used: %s", server->certificate.certificate,
+                 error ? error : "unknown error");
+  }
+  free (error);
+}
+
 static void
 loop (Server *server)
 {
@@ -500,8 +258,9 @@ loop (Server *server)
     StateEvent tick = {.type = STATE_EVENT_TICK};
     server_input (server, &tick);
     settle (server);
-    sweep_clients (server, clock_now_us ());
+    server_sweep_clients (server, clock_now_us ());
     show_figures (server, clock_now_us ());
+    look_at_certificate (server, clock_now_us ());
   }
 }
 
@@ -600,21 +359,39 @@ open_state (Server *server)
 }
 
 static bool
+open_tls (Server *server)
+{
+  char *error = NULL;
+
+  server->certificate = (CertificateFiles){.certificate = server->options->tls_certificate,
+                                           .key = server->options->tls_key};
+  if (!server->options->tls_certificate)
+    return true;
+  certificate_files_changed (&server->certificate);
+  server->tls = server_load_tls (&server->certificate, &error);
+  if (!server->tls)
+    fprintf (stderr, "warren-coordinator: the certificate %s: %s\n",
+             server->certificate.certificate, error ? error : "unknown error");
+  free (error);
+  return server->tls != NULL;
+}
+
+static bool
 open_sockets (Server *server)
 {
   server->epoll = epoll_create1 (EPOLL_CLOEXEC);
   server->spare = open ("/dev/null", O_RDONLY | O_CLOEXEC);
-  server->listener = (Watch){listen_tcp (server->options->listen), accept_ready};
-  server->commands = (Watch){server_listen_commands (server->options), accept_ready};
+  server->listener = (Watch){listen_tcp (server->options->listen), server_accept};
+  server->commands = (Watch){server_listen_commands (server->options), server_accept};
   server->signals = (Watch){open_signals (), signal_ready};
   server->work = work_new ();
   if (server->listener.fd < 0 || server->commands.fd < 0 || server->signals.fd < 0 || !server->work)
     return false;
   server->worked = (Watch){work_fd (server->work), worked_ready};
-  watch_for (server, &server->worked, EPOLL_CTL_ADD, EPOLLIN);
-  watch_for (server, &server->listener, EPOLL_CTL_ADD, EPOLLIN);
-  watch_for (server, &server->commands, EPOLL_CTL_ADD, EPOLLIN);
-  watch_for (server, &server->signals, EPOLL_CTL_ADD, EPOLLIN);
+  server_watch (server, &server->worked, EPOLL_CTL_ADD, EPOLLIN);
+  server_watch (server, &server->listener, EPOLL_CTL_ADD, EPOLLIN);
+  server_watch (server, &server->commands, EPOLL_CTL_ADD, EPOLLIN);
+  server_watch (server, &server->signals, EPOLL_CTL_ADD, EPOLLIN);
   return true;
 }
 
@@ -624,8 +401,9 @@ close_all (Server *server)
   while (server->clients) {
     Client *client = server->clients;
     server->clients = client->next;
-    client_free (client);
+    server_client_free (client);
   }
+  tls_context_free (server->tls);
   server_metrics_free (server->metrics);
   if (server->relay)
     relay_free (server->relay);
@@ -639,6 +417,7 @@ close_all (Server *server)
   if (server->key)
     secret_free (server->key);
   buffer_free (&server->scratch);
+  buffer_free (&server->plain);
   buffer_free (&server->sealed);
   free (server->marked);
   hash_index_clear (&server->clients_by_id);
@@ -661,7 +440,7 @@ server_run (const ServerOptions *options)
     fprintf (stderr, "warren-coordinator: %s: %s\n", options->data_dir, strerror (errno));
     return 1;
   }
-  bool ok = open_sockets (&server) && open_state (&server);
+  bool ok = open_tls (&server) && open_sockets (&server) && open_state (&server);
   if (ok) {
     settle (&server);
     log_info (DOMAIN, "serving %s", options->url);

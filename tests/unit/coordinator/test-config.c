@@ -131,7 +131,8 @@ test_check (void)
       {"relay-listen", "1.2.3.4:5", "https"},
       {"relay-url", "https://a", NULL},
       {"tls-key", "k", "TLS"},
-      {"tls-certificate", "c", NULL},
+      {"tls-certificate", "c", "https"},
+      {"url", "https://a", NULL},
   };
   Config config;
   char *error = NULL;
