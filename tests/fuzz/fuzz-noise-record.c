@@ -18,6 +18,7 @@ read_records (const uint8_t *data, size_t size)
   for (size_t i = 0; i < size; i += 7)
     noise_records_open (&records, data + i, size - i < 7 ? size - i : 7, &plain);
   noise_early_take (&plain, &skip);
+  noise_records_clear (&records);
   buffer_free (&plain);
 }
 
@@ -48,6 +49,7 @@ seal_and_change (const uint8_t *data, size_t size)
       || noise_records_seal (&sender, "x", 1, &wire))
     abort ();
   noise_records_clear (&sender);
+  noise_records_clear (&receiver);
   buffer_free (&wire);
   buffer_free (&plain);
 }

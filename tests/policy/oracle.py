@@ -160,8 +160,10 @@ class Tailnet:
         return ipset.TAILNET_TEXTS + [r for r in routes if r not in ipset.TAILNET_TEXTS]
 
     def other_texts(self, grant):
-        """Next to a "*": the addresses and prefixes one by one."""
-        return [text for name in grant["src"] if name != "*" for text in self.single_texts(name, True)]
+        """Next to a "*": the addresses and prefixes one by one, IPv4 first (the order decides what merges, and is
+        open: equal sources written in another order are equal here)."""
+        found = [text for name in grant["src"] if name != "*" for text in self.single_texts(name, True)]
+        return sorted(found, key=ipset.of_text)
 
     def single_texts(self, text, source):
         """Addresses of identities one by one (open for destinations), sets as ranges."""

@@ -248,12 +248,16 @@ test_records_refuse (void)
 
   noise_records_init (&server, &server_keys);
   g_assert_false (noise_records_open (&server, wrong_type, 3, &plain));
+  noise_records_clear (&server);
   noise_records_init (&server, &server_keys);
   g_assert_false (noise_records_open (&server, too_long, 3, &plain));
+  noise_records_clear (&server);
   noise_records_init (&server, &server_keys);
   g_assert_false (noise_records_open (&server, too_short, 3, &plain));
+  noise_records_clear (&server);
   noise_records_init (&server, &server_keys);
   g_assert_true (noise_records_open (&server, longest, 3, &plain));
+  noise_records_clear (&server);
 
   noise_records_init (&client, &client_keys);
   noise_records_seal (&client, "hello", 5, &wire);
@@ -267,9 +271,11 @@ test_records_refuse (void)
     g_assert_cmpuint (plain.size, ==, 0);
     if (!ok)
       g_assert_false (noise_records_open (&server, wire.data, wire.size, &plain));
+    noise_records_clear (&server);
   }
   client.send_counter = UINT64_MAX;
   g_assert_false (noise_records_seal (&client, "x", 1, &wire));
+  noise_records_clear (&client);
   buffer_free (&wire);
   buffer_free (&plain);
 }
