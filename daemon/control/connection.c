@@ -245,22 +245,19 @@ read_tls (Connection *c, const uint8_t *data, size_t size)
 static void
 read_proxy (Connection *c, const uint8_t *data, size_t size)
 {
-  Http1Head head;
-  g_autofree char *text = NULL;
+  char text[HTTP_HOST_MAX + 64];
 
   buffer_append (&c->in, data, size);
-  http1_head_init (&head, false);
-  Http1Result result = http1_head_parse (&head, c->in.data, c->in.size);
-  if (result == HTTP1_MORE)
-    return;
-  if (result == HTTP1_DONE && head.status == 200) {
-    start_tls (c);
-    return;
+  switch (proxy_answer (&c->proxy, &c->in, text, sizeof text)) {
+    case HTTP1_MORE:
+      break;
+    case HTTP1_DONE:
+      start_tls (c);
+      break;
+    case HTTP1_BAD:
+      dial_failed (c, CONTROL_DIAL_PROXY, text);
+      break;
   }
-  text = result == HTTP1_DONE
-             ? g_strdup_printf ("the proxy %s refused: HTTP status %d", c->proxy.host, head.status)
-             : g_strdup_printf ("the proxy %s does not speak HTTP", c->proxy.host);
-  dial_failed (c, CONTROL_DIAL_PROXY, text);
 }
 
 /* False: nothing more can be read now. */
@@ -318,13 +315,8 @@ begin (Connection *c)
     start_tls (c);
     return;
   }
-  const char *format = strchr (c->host, ':') ? "[%s]:%u" : "%s:%u";
-  g_autofree char *target = g_strdup_printf (format, c->host, c->port);
   c->stage = STAGE_PROXY;
-  buffer_append_format (&c->out, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n", target, target);
-  if (c->proxy.authorization[0] != '\0')
-    buffer_append_format (&c->out, "Proxy-Authorization: %s\r\n", c->proxy.authorization);
-  buffer_append_text (&c->out, "\r\n");
+  proxy_ask (&c->proxy, c->host, c->port, &c->out);
   if (!flush (c))
     broken_by (c, CONTROL_DIAL_PROXY, errno);
 }

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "control/control.h"
-#include "control/proxy.h"
+#include "wire/proxy.h"
 #include "host/resolver.h"
 #include "wire/tls.h"
 

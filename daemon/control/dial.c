@@ -105,7 +105,7 @@ race_lost (Control *c)
   const Attempt *a = most_telling (c);
   AttemptFailure failure = a->failure;
   ControlProblem problem = a->problem ? a->problem : CONTROL_PROBLEM_SERVER_UNREACHABLE;
-  char text[CONTROL_HOST_MAX + sizeof a->text + 40];
+  char text[HTTP_HOST_MAX + sizeof a->text + 40];
 
   snprintf (text, sizeof text, "could not reach control server %s: %s", c->url.http.authority,
             a->text[0] != '\0' ? a->text : "no answer in time");

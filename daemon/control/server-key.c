@@ -60,7 +60,7 @@ void
 server_key_fetched (Control *c, int status, const Buffer *body)
 {
   MachinePublic key;
-  char text[CONTROL_HOST_MAX + 80];
+  char text[HTTP_HOST_MAX + 80];
 
   if (status != 200 || !parse (body, &key)) {
     bool legacy = status == 200 && body->size == 2 * KEY_SIZE;
@@ -93,7 +93,7 @@ server_key_fetched (Control *c, int status, const Buffer *body)
 void
 server_key_failed (Control *c, ControlProblem problem, const char *text)
 {
-  char message[CONTROL_HOST_MAX + 200];
+  char message[HTTP_HOST_MAX + 200];
 
   snprintf (message, sizeof message, "could not reach control server %s: %s", c->url.http.authority,
             text);

@@ -2,24 +2,9 @@
  * (control-protocol.md §3, §4.1, §12.3). Pure text; any thread. */
 #pragma once
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "wire/http-url.h"
 
-#define CONTROL_HOST_MAX 256
 #define CONTROL_PATH_MAX 256
-
-#define HTTP_TARGET_MAX 2048
-
-/* Any http or https URL. */
-typedef struct
-{
-  bool https;
-  char host[CONTROL_HOST_MAX];          /* without brackets */
-  uint16_t port;                        /* as written, or 80/443 */
-  bool port_given;                      /* written, and not the scheme's own */
-  char authority[CONTROL_HOST_MAX + 8]; /* host, bracketed if IPv6, with a non-default port */
-  char target[HTTP_TARGET_MAX];         /* path and query, "/" at least; no fragment */
-} HttpUrl;
 
 /* The control server's. */
 typedef struct
@@ -34,9 +19,6 @@ typedef struct
   uint16_t plain;
   uint16_t tls;
 } ControlPorts;
-
-/* Splits TEXT; false when it is not an http or https URL, or has a user part or odd characters. */
-bool http_url_parse (const char *text, HttpUrl *out);
 
 /* Parses an http or https URL and normalises synonyms of the hosted service. False: not one. */
 bool control_url_parse (const char *text, ControlUrl *out);

@@ -16,6 +16,7 @@ typedef enum
   COMMAND_PING,
   COMMAND_NETCHECK,
   COMMAND_RESOLVED,
+  COMMAND_PROXIES,
   COMMAND_STOP,
 } CommandType;
 
@@ -46,5 +47,9 @@ typedef struct
       IpAddr addresses[COMMAND_ADDRESSES_MAX];
       size_t n;
     } resolved;
+    struct
+    {
+      char *https_proxy, *no_proxy; /* owned, or NULL */
+    } proxies;
   };
 } Command;

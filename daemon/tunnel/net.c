@@ -327,6 +327,9 @@ handle_command (Net *net, const Command *command)
     case COMMAND_RESOLVED:
       resolved (net, command);
       break;
+    case COMMAND_PROXIES:
+      net_set_proxies (net, command->proxies.https_proxy, command->proxies.no_proxy);
+      break;
     case COMMAND_STOP:
       net->stop = true;
       break;
@@ -548,6 +551,7 @@ net_clear (Net *net)
 {
   take_reports (net);
   net_relay_close_all (net);
+  net_set_proxies (net, NULL, NULL);
   while (epoch_reclaim (net->shared->epochs))
     ;
   free_live_peers (net);

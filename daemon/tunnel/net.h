@@ -157,6 +157,9 @@ void net_relay_close_all (Net *net);
 void net_probe_start (Net *net, uint32_t number, const PathRelayNode *node);
 void net_stream_event (Net *net, Stream *stream);
 
+/* Proxies on the way to relays from now on; the texts (malloc'd or NULL) become net's. */
+void net_set_proxies (Net *net, char *https_proxy, char *no_proxy);
+
 /* An answer to one of our own questions for a name; false: it is path's. */
 bool net_stream_resolved (Net *net, uint64_t id, const IpAddr *addresses, size_t n);
 

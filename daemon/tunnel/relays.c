@@ -5,6 +5,7 @@
 #include "base/log.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define FRAME_TOLD_US (5 * USEC_PER_SEC)
@@ -87,6 +88,24 @@ handle_packet (Net *net, const Relay *r, const DerpClientAction *action)
     message.datagram.source.derp_key = action->packet.source;
     net_feed_device (net, &message);
   }
+}
+
+/* ---- proxies ---- */
+
+static void
+clear_proxies (ProxySettings *proxies)
+{
+  free ((char *)proxies->https_proxy);
+  free ((char *)proxies->no_proxy);
+  *proxies = (ProxySettings){0};
+}
+
+void
+net_set_proxies (Net *net, char *https_proxy, char *no_proxy)
+{
+  clear_proxies (&net->stream_context.proxies);
+  net->stream_context.proxies.https_proxy = https_proxy;
+  net->stream_context.proxies.no_proxy = no_proxy;
 }
 
 /* ---- proxies that pass WebSocket alone ---- */
@@ -227,7 +246,7 @@ net_probe_start (Net *net, uint32_t number, const PathRelayNode *node)
   probe->next = net->probes;
   net->probes = probe;
   if (resolve)
-    ask_resolve (net, RESOLVE_FOR_PROBE | number, node->host);
+    ask_resolve (net, RESOLVE_FOR_PROBE | number, stream_name (&probe->stream));
   settle_probe (net, probe);
 }
 
@@ -256,7 +275,7 @@ net_relay_connect (Net *net, uint32_t connection, const PathRelayNode *node, boo
   r->next = net->relays;
   net->relays = r;
   if (resolve)
-    ask_resolve (net, RESOLVE_FOR_RELAY | connection, node->host);
+    ask_resolve (net, RESOLVE_FOR_RELAY | connection, stream_name (&r->stream));
   settle (net, r);
 }
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +41,7 @@ stream_fail (Stream *s, PathRelayClosed why, const char *format, ...)
 static int
 dial (Stream *s, const IpAddr *address)
 {
-  IpPort to = {*address, s->port};
+  IpPort to = {*address, s->proxy ? s->proxy->port : s->port};
   struct sockaddr_storage name;
   socklen_t length = ip_port_to_sockaddr (&to, &name);
   int fd = socket (name.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -106,7 +107,12 @@ adopt (Stream *s, int index)
   set_option (s->fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE);
   set_option (s->fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE);
   epoll_ctl (s->context->epoll, EPOLL_CTL_MOD, s->fd, &event);
-  start_tls (s);
+  if (s->proxy == NULL) {
+    start_tls (s);
+    return;
+  }
+  proxy_ask (s->proxy, s->host, s->port, &s->out);
+  s->state = STREAM_PROXY;
 }
 
 /* 1: connected, 0: not yet, -1: failed with *ERROR. */
@@ -157,7 +163,8 @@ drive_dialling (Stream *s, int64_t now_us)
   for (int i = 0; i < 2; i++)
     waiting = waiting || s->dialling[i] >= 0 || s->addresses[i].family != 0;
   if (!waiting)
-    stream_fail (s, RELAY_CLOSED_TCP, "could not connect to %s: %s", s->host, strerror (error));
+    stream_fail (s, RELAY_CLOSED_TCP, "could not connect to %s%s: %s", s->proxy ? "the proxy " : "",
+                 stream_name (s), strerror (error));
 }
 
 /* ---- TLS and frames ---- */
@@ -177,7 +184,8 @@ watch_writing (Stream *s)
 static void
 write_out (Stream *s)
 {
-  tls_take (s->tls, &s->out);
+  if (s->tls != NULL)
+    tls_take (s->tls, &s->out);
   while (s->out.size > 0) {
     ssize_t n = send (s->fd, s->out.data, s->out.size, MSG_NOSIGNAL);
 
@@ -208,6 +216,35 @@ judge_tls (Stream *s, TlsState state)
     stream_fail (s, lost, "%s closed the connection", s->host);
 }
 
+/* What a proxy says before the host is heard. */
+static void
+read_proxy (Stream *s, const uint8_t *bytes, size_t size)
+{
+  char text[sizeof s->text];
+
+  buffer_append (&s->plain, bytes, size);
+  switch (proxy_answer (s->proxy, &s->plain, text, sizeof text)) {
+    case HTTP1_MORE:
+      break;
+    case HTTP1_DONE:
+      start_tls (s);
+      buffer_free (&s->plain); /* nothing: the host speaks second */
+      break;
+    case HTTP1_BAD:
+      stream_fail (s, RELAY_CLOSED_TCP, "%s: %s", s->host, text);
+      break;
+  }
+}
+
+static void
+take_bytes (Stream *s, const uint8_t *bytes, size_t size)
+{
+  if (s->state == STREAM_PROXY)
+    read_proxy (s, bytes, size);
+  else
+    judge_tls (s, tls_receive (s->tls, bytes, size, &s->plain));
+}
+
 static void
 read_in (Stream *s)
 {
@@ -225,7 +262,7 @@ read_in (Stream *s)
                    n < 0 ? strerror (errno) : "connection closed");
       return;
     }
-    judge_tls (s, tls_receive (s->tls, bytes, (size_t)n, &s->plain));
+    take_bytes (s, bytes, (size_t)n);
     if (n < READ_SIZE)
       return;
   }
@@ -239,32 +276,76 @@ copy_text (const char *text)
   return text == NULL ? NULL : mem_strndup (text, strlen (text));
 }
 
+/* Sets the proxy, if one leads to the host; false when the setting makes no sense. */
+static bool
+choose_proxy (Stream *s)
+{
+  Proxy proxy;
+
+  switch (proxy_choose (&s->context->proxies, true, s->host, s->port, &proxy)) {
+    case PROXY_DIRECT:
+      return true;
+    case PROXY_USE:
+      s->proxy = mem_dup (&proxy, sizeof proxy);
+      return true;
+    case PROXY_BAD:
+      stream_fail (s, RELAY_CLOSED_TCP, "the proxy setting is not an http address");
+      return false;
+  }
+  return false;
+}
+
+/* What is dialled; true when a name is to be resolved before. */
+static bool
+choose_addresses (Stream *s, const PathRelayNode *node)
+{
+  IpAddr literal;
+
+  if (s->proxy == NULL) {
+    s->addresses[0] = node->addr6;
+    s->addresses[1] = node->addr4;
+    /* Literals are enough to begin with: a name server that is slow must not delay them. */
+    return node->addr4.family == 0 && node->addr6.family == 0 && (node->resolve4 || node->resolve6);
+  }
+  s->dial_at_us[1] = s->dial_at_us[0];
+  if (!ip_parse (s->proxy->host, strlen (s->proxy->host), &literal))
+    return true;
+  s->addresses[literal.family == 6 ? 0 : 1] = literal;
+  return false;
+}
+
 bool
 stream_init (Stream *s, const StreamContext *context, StreamOwner owner, void *data,
              const PathRelayNode *node, int64_t now_us)
 {
-  bool literal = node->addr4.family != 0 || node->addr6.family != 0;
-  /* Literals are enough to begin with: a name server that is slow must not delay them. */
-  bool resolve = !literal && (node->resolve4 || node->resolve6);
-
   *s = (Stream){
       .context = context,
       .owner = owner,
       .data = data,
-      .state = resolve ? STREAM_RESOLVING : STREAM_DIALLING,
+      .state = STREAM_DIALLING,
       .host = copy_text (node->host),
       .cert_name = copy_text (node->cert_name),
       .port = node->port,
       .insecure = node->insecure,
-      .addresses = {node->addr6, node->addr4},
       .dialling = {-1, -1},
       .dial_at_us = {now_us, now_us + node->ipv4_delay_us},
       .deadline_us = now_us + STREAM_SET_UP_US,
       .fd = -1,
   };
-  if (!resolve)
-    stream_io (s, now_us);
-  return resolve;
+  if (!choose_proxy (s))
+    return false;
+  if (choose_addresses (s, node)) {
+    s->state = STREAM_RESOLVING;
+    return true;
+  }
+  stream_io (s, now_us);
+  return false;
+}
+
+const char *
+stream_name (const Stream *s)
+{
+  return s->proxy ? s->proxy->host : s->host;
 }
 
 void
@@ -284,6 +365,9 @@ stream_clear (Stream *s)
   buffer_free (&s->plain);
   free (s->host);
   free (s->cert_name);
+  if (s->proxy != NULL)
+    sodium_memzero (s->proxy, sizeof *s->proxy);
+  free (s->proxy);
 }
 
 void
@@ -297,7 +381,7 @@ stream_resolved (Stream *s, const IpAddr *addresses, size_t n, int64_t now_us)
     s->dial_at_us[1] = now_us;
   s->state = STREAM_DIALLING;
   if (n == 0)
-    stream_fail (s, RELAY_CLOSED_DNS, "the name %s could not be resolved", s->host);
+    stream_fail (s, RELAY_CLOSED_DNS, "the name %s could not be resolved", stream_name (s));
   else
     stream_io (s, now_us);
 }
@@ -307,7 +391,7 @@ stream_io (Stream *s, int64_t now_us)
 {
   if (s->state == STREAM_DIALLING)
     drive_dialling (s, now_us);
-  if (s->state == STREAM_TLS || s->state == STREAM_OPEN) {
+  if (s->fd >= 0 && s->state != STREAM_FAILED) {
     /* The handshake's first flight, and what the socket did not take before. */
     if (s->state == STREAM_TLS)
       judge_tls (s, tls_read (s->tls, &s->plain));
@@ -318,7 +402,7 @@ stream_io (Stream *s, int64_t now_us)
     watch_writing (s);
   }
   if (!s->up && s->state != STREAM_FAILED && now_us >= s->deadline_us)
-    stream_fail (s, s->state <= STREAM_DIALLING ? RELAY_CLOSED_TCP : RELAY_CLOSED_LOGIN,
+    stream_fail (s, s->state <= STREAM_PROXY ? RELAY_CLOSED_TCP : RELAY_CLOSED_LOGIN,
                  "%s did not answer in time", s->host);
 }
 

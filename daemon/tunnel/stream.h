@@ -1,11 +1,13 @@
-/* A TLS connection to a relay's host: dialling both families, the handshake, bytes in and out.
+/* A TLS connection to a relay's host: dialling both families or a proxy, the handshake, bytes in
+ * and out.
  *
  * Carries relay connections (tunnel/relay.h) and latency probes (tunnel/probe.h). Net thread.
- * spec/derp.md §3.1, §3.3. */
+ * spec/derp.md §3.1 to §3.3. */
 #pragma once
 
 #include "base/clock.h"
 #include "path/path.h"
+#include "wire/proxy.h"
 #include "wire/tls.h"
 
 #define STREAM_SET_UP_US (10 * USEC_PER_SEC) /* from dialling until the owner is content */
@@ -19,6 +21,7 @@ typedef struct
   Random *random;
   bool (*mark) (int fd); /* NULL: none */
   const char *user_agent;
+  ProxySettings proxies;
 } StreamContext;
 
 typedef enum
@@ -31,6 +34,7 @@ typedef enum
 {
   STREAM_RESOLVING,
   STREAM_DIALLING,
+  STREAM_PROXY, /* a way through it is asked for */
   STREAM_TLS,
   STREAM_OPEN,
   STREAM_FAILED,
@@ -53,6 +57,7 @@ typedef struct
   char *cert_name;
   uint16_t port;
   bool insecure;
+  Proxy *proxy;        /* that is dialled instead of the host, NULL: none */
   IpAddr addresses[2]; /* still to be dialled: IPv6, IPv4; family 0: none */
   int dialling[2];     /* sockets on their way, -1: none */
   int64_t dial_at_us[2];
@@ -63,13 +68,16 @@ typedef struct
   bool want_write;
 } Stream;
 
-/* Begins to dial NODE, which is copied. Returns true when its name is to be resolved first:
- * stream_resolved. */
+/* Begins to dial NODE, which is copied, or the proxy that leads to it. Returns true when a name is
+ * to be resolved first: stream_name, stream_resolved. */
 bool stream_init (Stream *s, const StreamContext *context, StreamOwner owner, void *data,
                   const PathRelayNode *node, int64_t now_us);
 void stream_clear (Stream *s);
 
-/* Addresses of the host; none: it failed. */
+/* What is to be resolved: the host or the proxy. */
+const char *stream_name (const Stream *s);
+
+/* Its addresses; none: it failed. */
 void stream_resolved (Stream *s, const IpAddr *addresses, size_t n, int64_t now_us);
 
 /* A socket is ready, or time has passed. Look at state and plain afterwards. */

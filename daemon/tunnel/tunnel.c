@@ -201,6 +201,22 @@ tunnel_resolved (Tunnel *tunnel, uint64_t id, const IpAddr *addresses, size_t n)
   send_command (tunnel, &command);
 }
 
+static char *
+copy_text (const char *text)
+{
+  return text == NULL ? NULL : mem_strndup (text, strlen (text));
+}
+
+void
+tunnel_set_proxies (Tunnel *tunnel, const char *https_proxy, const char *no_proxy)
+{
+  Command command = {.type = COMMAND_PROXIES};
+
+  command.proxies.https_proxy = copy_text (https_proxy);
+  command.proxies.no_proxy = copy_text (no_proxy);
+  send_command (tunnel, &command);
+}
+
 int
 tunnel_event_fd (const Tunnel *tunnel)
 {

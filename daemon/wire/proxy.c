@@ -1,4 +1,4 @@
-#include "control/proxy.h"
+#include "wire/proxy.h"
 
 #include "base/bytes.h"
 #include "base/ip.h"
@@ -70,7 +70,7 @@ parse (const char *setting, Proxy *out)
 static bool
 matches (const char *entry, size_t length, const char *host, const IpAddr *ip, uint16_t port)
 {
-  char text[CONTROL_HOST_MAX];
+  char text[HTTP_HOST_MAX];
   IpPrefix prefix;
   IpPort address;
 
@@ -125,4 +125,35 @@ proxy_choose (const ProxySettings *settings, bool tls, const char *host, uint16_
       || excepted (settings->no_proxy, host, &ip, port))
     return PROXY_DIRECT;
   return parse (setting, out) ? PROXY_USE : PROXY_BAD;
+}
+
+void
+proxy_ask (const Proxy *proxy, const char *host, uint16_t port, Buffer *out)
+{
+  const char *format = strchr (host, ':') ? "[%s]:%u" : "%s:%u";
+  char target[HTTP_HOST_MAX + 16];
+
+  snprintf (target, sizeof target, format, host, port);
+  buffer_append_format (out, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n", target, target);
+  if (proxy->authorization[0] != '\0')
+    buffer_append_format (out, "Proxy-Authorization: %s\r\n", proxy->authorization);
+  buffer_append_text (out, "\r\n");
+}
+
+Http1Result
+proxy_answer (const Proxy *proxy, Buffer *in, char *text, size_t size)
+{
+  Http1Head head;
+
+  http1_head_init (&head, false);
+  Http1Result result = http1_head_parse (&head, in->data, in->size);
+  if (result == HTTP1_DONE && head.status == 200) {
+    buffer_consume (in, head.body_offset);
+    return HTTP1_DONE;
+  }
+  if (result == HTTP1_DONE)
+    snprintf (text, size, "the proxy %s refused: HTTP status %d", proxy->host, head.status);
+  else if (result == HTTP1_BAD)
+    snprintf (text, size, "the proxy %s does not speak HTTP", proxy->host);
+  return result == HTTP1_MORE ? HTTP1_MORE : HTTP1_BAD;
 }

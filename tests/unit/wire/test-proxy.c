@@ -1,4 +1,4 @@
-#include "control/proxy.h"
+#include "wire/proxy.h"
 
 #include <glib.h>
 
@@ -80,7 +80,7 @@ int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  g_test_add_func ("/control/proxy/honours-exceptions-and-loopback", test_exceptions);
-  g_test_add_func ("/control/proxy/reads-the-proxys-address-and-password", test_settings);
+  g_test_add_func ("/wire/proxy/honours-exceptions-and-loopback", test_exceptions);
+  g_test_add_func ("/wire/proxy/reads-the-proxys-address-and-password", test_settings);
   return g_test_run ();
 }
