@@ -4,7 +4,7 @@
 #include "base/memory.h"
 #include "coordinator/relay-http.h"
 #include "coordinator/relay-info.h"
-#include "coordinator/relay-web-socket.h"
+#include "wire/web-socket.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -19,6 +19,7 @@
 #define RUN_MAX         65536       /* bytes after which a run of packets ends */
 #define OWN_MAX         (256 << 10) /* bytes of our own frames that may wait */
 #define OWN_BODY_MAX    256         /* of one of them */
+#define MESSAGE_MAX     16384       /* bytes that go into one WebSocket message */
 
 void
 relay_client_init (RelayClient *client, const RelayIdentity *identity)
@@ -34,7 +35,7 @@ void
 relay_client_clear (RelayClient *client)
 {
   relay_queue_free (client->queue);
-  relay_web_socket_free (client->web_socket);
+  free (client->web_socket);
   buffer_free (&client->rest);
   buffer_free (&client->out);
   sodium_memzero (client->shared, sizeof client->shared);
@@ -62,7 +63,7 @@ relay_client_feed (RelayClient *client, uint8_t *data, size_t size)
     client->size = 0;
   if (!client->web_socket || size <= kept || client->stage == RELAY_OVER)
     return;
-  if (!relay_web_socket_read (client->web_socket, data + kept, size - kept, &carried, &client->out))
+  if (!web_socket_open (client->web_socket, data + kept, size - kept, NULL, &carried, &client->out))
     client->stage = RELAY_OVER;
   client->size = kept + carried;
 }
@@ -83,7 +84,7 @@ put (RelayClient *client, const void *data, size_t size)
   uint8_t head[10];
 
   if (client->web_socket)
-    buffer_append (&client->out, head, relay_web_socket_head (size, head));
+    buffer_append (&client->out, head, web_socket_head (size, head));
   buffer_append (&client->out, data, size);
 }
 
@@ -93,12 +94,13 @@ start_web_socket (RelayClient *client)
   uint8_t frame[DERP_SERVER_KEY_SIZE];
   size_t carried;
 
-  client->web_socket = relay_web_socket_new ();
+  client->web_socket = mem_new (sizeof *client->web_socket);
+  client->web_socket->server = true;
   derp_server_key_encode (&client->identity->server_key, frame);
   put (client, frame, sizeof frame);
   /* What came behind the request is in messages already. */
-  if (!relay_web_socket_read (client->web_socket, client->data, client->size, &carried,
-                              &client->out))
+  if (!web_socket_open (client->web_socket, client->data, client->size, NULL, &carried,
+                        &client->out))
     client->stage = RELAY_OVER;
   client->size = carried;
 }
@@ -509,8 +511,8 @@ wrap (Buffer *out, const Buffer *plain)
 
   for (size_t at = 0; at < plain->size;) {
     size_t left = plain->size - at;
-    size_t n = left < RELAY_WEB_SOCKET_MESSAGE ? left : RELAY_WEB_SOCKET_MESSAGE;
-    buffer_append (out, head, relay_web_socket_head (n, head));
+    size_t n = left < MESSAGE_MAX ? left : MESSAGE_MAX;
+    buffer_append (out, head, web_socket_head (n, head));
     buffer_append (out, plain->data + at, n);
     at += n;
   }

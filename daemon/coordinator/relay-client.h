@@ -10,6 +10,7 @@
 #include "coordinator/relay-queue.h"
 #include "derp/frame.h"
 #include "wire/buffer.h"
+#include "wire/web-socket.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -42,8 +43,6 @@ typedef enum
   RELAY_OVER, /* close when what is left has been written */
 } RelayStage;
 
-typedef struct RelayWebSocket RelayWebSocket;
-
 typedef struct
 {
   const RelayIdentity *identity;
@@ -62,14 +61,14 @@ typedef struct
   uint16_t unknown; /* frames of unknown types since the last keep-alive */
   uint8_t *data;    /* plaintext that is being read, borrowed */
   size_t size;
-  size_t kept;                /* bytes at DATA that were read before */
-  uint64_t skip;              /* bytes of an unknown frame that are still to come */
-  Buffer rest;                /* the begin of a frame or of a request */
-  Buffer out;                 /* frames of our own: login, pong, keep-alive, gone */
-  RelayQueue *queue;          /* packets; NULL: none was ever queued */
-  RelayWebSocket *web_socket; /* NULL: frames go as they are */
-  int64_t not_here_us;        /* when NOT_HERE last grew */
-  int64_t paid_us;            /* until when the rate is used up */
+  size_t kept;           /* bytes at DATA that were read before */
+  uint64_t skip;         /* bytes of an unknown frame that are still to come */
+  Buffer rest;           /* the begin of a frame or of a request */
+  Buffer out;            /* frames of our own: login, pong, keep-alive, gone */
+  RelayQueue *queue;     /* packets; NULL: none was ever queued */
+  WebSocket *web_socket; /* NULL: frames go as they are */
+  int64_t not_here_us;   /* when NOT_HERE last grew */
+  int64_t paid_us;       /* until when the rate is used up */
   int64_t keep_alive_us;
   int64_t keep_alive_every_us;
 } RelayClient;

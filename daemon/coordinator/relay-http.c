@@ -1,7 +1,7 @@
 #include "coordinator/relay-http.h"
 
 #include "base/bytes.h"
-#include "coordinator/relay-web-socket.h"
+#include "wire/web-socket.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -77,7 +77,7 @@ start_derp (const RelayIdentity *identity, const Request *request)
 
   if (http1_field_has (head, "upgrade", "websocket")
       && http1_field_has (head, "sec-websocket-protocol", "derp"))
-    return relay_web_socket_accept (head, request->out) ? RELAY_HTTP_WEB_SOCKET : RELAY_HTTP_OVER;
+    return web_socket_accept (head, "derp", request->out) ? RELAY_HTTP_WEB_SOCKET : RELAY_HTTP_OVER;
   if (!http1_field_has (head, "upgrade", "derp") && !http1_field_has (head, "upgrade", "websocket"))
     return answer (request, "426 Upgrade Required", "Upgrade: DERP\r\n",
                    "DERP requires connection upgrade\n");

@@ -2,7 +2,6 @@
 #include "relay-rig.h"
 
 #include "base/bytes.h"
-#include "coordinator/relay-web-socket.h"
 #include "derp/client.h"
 
 #include <glib.h>

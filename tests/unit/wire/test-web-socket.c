@@ -1,4 +1,5 @@
-/* The client's side of WebSocket: RFC 6455's own examples, and what a server must not do. */
+/* WebSocket: RFC 6455's own examples, and what peers must not do. The server's role is tested with
+ * the relay, too (test-relay-web-socket.c). */
 #include "wire/web-socket.h"
 
 #include <glib.h>
@@ -97,6 +98,32 @@ test_refuses (void)
   }
 }
 
+/* Either role reads what the other one writes, and refuses its own. */
+static void
+test_both_roles (void)
+{
+  uint8_t data[300], head[10];
+  Buffer masked = {0}, bare = {0}, plain = {0}, answers = {0};
+  WebSocket client = {0}, server = {.server = true}, again = {.server = true};
+
+  memset (data, 'y', sizeof data);
+  web_socket_write (&masked, data, sizeof data, &seeded.base);
+  buffer_append (&bare, head, web_socket_head (sizeof data, head));
+  buffer_append (&bare, data, sizeof data);
+  g_assert_true (web_socket_read (&server, masked.data, masked.size, NULL, &plain, &answers));
+  g_assert_true (web_socket_read (&client, bare.data, bare.size, &seeded.base, &plain, &answers));
+  g_assert_cmpuint (plain.size, ==, 2 * sizeof data);
+  g_assert_cmpmem (plain.data, sizeof data, data, sizeof data);
+  g_assert_cmpmem (plain.data + sizeof data, sizeof data, data, sizeof data);
+  g_assert_cmpuint (answers.size, ==, 0);
+  g_assert_false (web_socket_read (&again, bare.data, bare.size, NULL, &plain, &answers));
+  g_assert_cmpmem (answers.data, answers.size, "\x88\x02\x03\xea", 4); /* 1002 */
+  buffer_free (&masked);
+  buffer_free (&bare);
+  buffer_free (&plain);
+  buffer_free (&answers);
+}
+
 static void
 test_writes (void)
 {
@@ -128,6 +155,7 @@ main (int argc, char **argv)
   g_test_add_func ("/wire/web-socket/judges-the-answer-as-the-rfc-does", test_accept);
   g_test_add_func ("/wire/web-socket/joins-messages-and-answers-pings", test_messages);
   g_test_add_func ("/wire/web-socket/refuses-what-a-server-must-not-send", test_refuses);
+  g_test_add_func ("/wire/web-socket/either-role-reads-the-other", test_both_roles);
   g_test_add_func ("/wire/web-socket/writes-masked-messages-of-any-size", test_writes);
   return g_test_run ();
 }
