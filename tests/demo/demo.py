@@ -106,7 +106,7 @@ def connect(lab, home):
     """The desktop, connected, and when that was."""
     desktop = Warren(home, lab.host("desktop"), "desktop", uid=user())
     desktop.launch()
-    if join(desktop, new_key(home), "--accept-routes").wait(10) != 0:
+    if join(desktop, new_key(home), "--accept-routes").wait(60) != 0:
         raise LabError("the desktop does not connect: " + desktop.log()[-500:])
     return desktop, time.monotonic() - BEGIN
 
@@ -125,7 +125,8 @@ def add_devices(lab, home):
         node.launch()
     key = new_key(home)
     for waiting in [join(node, key, *options) for node, options in offers.items()]:
-        waiting.wait(10)
+        if waiting.wait(60) != 0:
+            raise LabError("a device does not connect")
     home.run("routes", "approve", "nas", f"{OFFICE}.0/24")
     home.run("routes", "approve", "gateway", "0.0.0.0/0", "::/0")
     return office, gateway

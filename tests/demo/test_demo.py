@@ -13,6 +13,7 @@ sys.path[:0] = [os.path.join(HERE, "..", "interop"), os.path.join(HERE, "..", "n
 
 from lab import Tap, skip_all, wait_for  # noqa: E402
 from nodes import find_program  # noqa: E402
+from pace import Pace  # noqa: E402
 
 CONNECTED_S = 3.0
 
@@ -33,7 +34,7 @@ class Demo:
         self.environment.pop("WAYLAND_DISPLAY", None)
         self.text = ""
 
-    def call(self, word, timeout=90):
+    def call(self, word, timeout=180):
         done = subprocess.run([sys.executable, os.path.join(HERE, "demo.py"), word], env=self.environment,
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False)
         return done.returncode, done.stdout + done.stderr
@@ -49,18 +50,19 @@ class Demo:
     def run_line(self, n):
         """Line n as a person would enter it; the test is root already."""
         line = self.tries()[n].replace("sudo ", "")
-        done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=90, check=False)
         assert done.returncode == 0, (line, done)
         return done.stdout
 
 
 def shown(tap, demo):
     with tap.test(f"it starts, and is connected within {CONNECTED_S:.0f} s"):
-        code, demo.text = demo.call("start")
-        assert code == 0, demo.text
-        seconds = float(re.search(r"Connected in ([\d.]+) s", demo.text)[1])
-        tap.note(f"connected in {seconds} s")
-        assert seconds <= CONNECTED_S
+        with Pace() as pace:
+            code, demo.text = demo.call("start")
+            assert code == 0, demo.text
+            seconds, limit = float(re.search(r"Connected in ([\d.]+) s", demo.text)[1]), pace.allowance(CONNECTED_S)
+        tap.note(f"connected in {seconds} s; the machine took {pace.slowness:.1f} times as long as a calm one")
+        assert seconds <= limit
     with tap.test("it says five things to try, and the window can be looked at"):
         assert len(demo.tries()) == 5, demo.text
         picture = re.search(r"^  (/\S+\.png)$", demo.text, re.MULTILINE)[1]
@@ -92,7 +94,7 @@ def main():
         skip_all("needs root")
     if not all(find_program(name) for name in ("warren-coordinator", "warrend", "warren", "warren-app")):
         skip_all("needs the programs in $WARREN_BUILD")
-    tap = Tap("the demonstration", timeout=180)
+    tap = Tap("the demonstration", timeout=150)
     demo = Demo()
     try:
         shown(tap, demo)

@@ -59,7 +59,7 @@ class Home:
 
     def stop(self, kill=False):
         self.process.kill() if kill else self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def log(self):
         return tail(os.path.join(self.dir, "coordinator.log"))

@@ -58,7 +58,7 @@ class Node:
         """Whether the daemon takes commands."""
         return bool(self.status())
 
-    def stop(self, timeout=20):
+    def stop(self, timeout=60):
         """A clean stop; returns the exit code."""
         if self.process is None:
             return None
@@ -67,7 +67,7 @@ class Node:
 
     def kill9(self):
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(30)
 
     def abandon(self):
         """The end of the test: no waiting."""
@@ -80,7 +80,7 @@ class Node:
 
     # The command line
 
-    def cli(self, *arguments, timeout=30, check=True):
+    def cli(self, *arguments, timeout=90, check=True):
         done = subprocess.run(self.host.command(self.cli_command() + list(arguments)), env=self.environment,
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
         if check and done.returncode != 0:
@@ -88,7 +88,7 @@ class Node:
                            f"{(done.stderr + done.stdout).strip()}")
         return done
 
-    def up(self, *options, auth_key=None, timeout=30, check=True, login_server=None):
+    def up(self, *options, auth_key=None, timeout=90, check=True, login_server=None):
         """Connects; back when Running (or with check=False whatever came of it)."""
         arguments = ["up", f"--login-server={login_server or self.tailnet.control.url}", f"--hostname={self.name}",
                      f"--timeout={timeout}s", "--accept-dns=false", *options]
@@ -99,7 +99,7 @@ class Node:
     def begin_login(self, *options, timeout=15):
         """Starts an interactive sign-in and returns the address of its page; wait_running() afterwards."""
         arguments = ["up", f"--login-server={self.tailnet.control.url}", f"--hostname={self.name}",
-                     "--accept-dns=false", "--timeout=120s", *options]
+                     "--accept-dns=false", "--timeout=300s", *options]
         with open(os.path.join(self.dir, "login.log"), "w") as log:
             self.login = self.host.popen(self.cli_command() + arguments, env=self.environment, stdout=log,
                                          stderr=subprocess.STDOUT)
@@ -166,7 +166,7 @@ class Node:
         """The interactive sign-in from end to end, with the test as the person who approves."""
         url = self.begin_login(*options)
         self.tailnet.control("approve" if self.tailnet.server == "labregister" else "auth", URL=url)
-        if self.login.wait(30) != 0:
+        if self.login.wait(90) != 0:
             raise LabError(f"{self.name}: up after the approval: {tail(os.path.join(self.dir, 'login.log'))}")
         self.wait_running()
 
@@ -174,13 +174,13 @@ class Node:
         """`ping` of the command line; its text."""
         done = self.cli("ping", f"-c={count}", f"--until-direct={'true' if until_direct else 'false'}",
                         f"--timeout={timeout}s", other if isinstance(other, str) else other.ip4,
-                        timeout=count * (timeout + 2) + 10, check=check)
+                        timeout=count * (timeout + 2) + 60, check=check)
         return done.stdout + done.stderr
 
     def icmp(self, address, count=3, check=True):
-        """The system's ping through the tunnel; True when every echo came back."""
-        command = ["ping", "-q", "-n", f"-c{count}", "-i0.2", "-W3", address]
-        done = subprocess.run(self.host.command(command), capture_output=True, text=True, timeout=count * 4 + 10)
+        """The system's ping through the tunnel; True when an echo came back."""
+        command = ["ping", "-q", "-n", f"-c{count}", "-i0.2", "-W10" if check else "-W3", address]
+        done = subprocess.run(self.host.command(command), capture_output=True, text=True, timeout=count * 11 + 60)
         if check and done.returncode != 0:
             raise LabError(f"{self.name} gets no echo from {address}: {done.stdout.strip().splitlines()[-1:]}")
         return done.returncode == 0
@@ -315,7 +315,7 @@ class Warren(Node):
     def cleanup(self):
         """`warrend --cleanup`: what a crash left in the host goes."""
         self.launch("--cleanup")
-        if self.process.wait(20) != 0:
+        if self.process.wait(60) != 0:
             raise LabError(f"warrend --cleanup: exit {self.process.returncode}: {tail(self.log_path, 5)}")
 
     def cli_command(self):

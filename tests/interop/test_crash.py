@@ -77,7 +77,7 @@ def comes_back(s, machine):
     a = s.a
     a.abandon()  # nothing to do but after a round that failed half way
     if a.process is not None:
-        a.process.wait(10)
+        a.process.wait(30)
     a.start()
     wait_for(lambda: a.state() in ("Running", "Stopped", "NeedsLogin"), 20, "a settled state")
     if a.state() != "Running":

@@ -4,6 +4,7 @@ while the daemon restarts, in both families. Control and relay are found by name
 
 import errno
 import socket
+import time
 
 from lab import wait_for
 from scenario import run_pairs
@@ -57,6 +58,7 @@ def scenario(s):
         with Sniffer(s.lab.core, host.uplink, to_web) as sniffer:
             client.set(f"--exit-node={exit_node.ip4}")
             wait_for(lambda: via(client, exit_node, web), 10, "traffic goes through the exit node")
+            time.sleep(0.5)  # what was begun before is over
             before = len(sniffer.packets)
             assert seen_address(host, web) == exit_node.host.ip4
             assert seen_address(host, web, 6) == exit_node.host.ip6

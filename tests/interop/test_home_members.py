@@ -23,7 +23,7 @@ POLICY = """{
 
 def sign_in(node, key, *options, check=True):
     return node.cli("up", f"--login-server={node.tailnet.url}", f"--hostname={node.name}", "--accept-dns=false",
-                    "--timeout=20s", f"--auth-key={key}", *options, check=check)
+                    "--timeout=90s", f"--auth-key={key}", *options, check=check)
 
 
 def crowd(tap, lab, home, kind):
@@ -37,7 +37,7 @@ def crowd(tap, lab, home, kind):
         ups = [node.host.popen(node.cli_command() + ["up", f"--login-server={home.url}", "--hostname=twin",
                                                      "--accept-dns=false", f"--auth-key={key}"],
                                env=node.environment) for node in nodes]
-        assert [up.wait(30) for up in ups] == [0] * 6
+        assert [up.wait(90) for up in ups] == [0] * 6
         entries = [node for node in home.json("nodes", "list") if node["name"].startswith("twin")]
         assert sorted(e["name"] for e in entries) == ["twin"] + [f"twin-{n}" for n in range(1, 6)], entries
         assert len({a for e in entries for a in e["addresses"]}) == 12
@@ -108,7 +108,7 @@ def policy(tap, home, node, watcher):
     home.set_policy(POLICY)
     with tap.test("a tagged device belongs to nobody, and its routes are approved by the policy"):
         node.logout()
-        node.cli("up", f"--login-server={home.url}", f"--hostname={node.name}", "--accept-dns=false", "--timeout=20s",
+        node.cli("up", f"--login-server={home.url}", f"--hostname={node.name}", "--accept-dns=false", "--timeout=90s",
                  "--auth-key=" + home.run("keys", "create", "--tags=tag:shop").strip(),
                  "--advertise-routes=10.44.7.0/24,10.45.0.0/24", "--advertise-exit-node")
         peer = watcher.wait_peer(node, lambda p: p and p.get("Tags") and p.get("PrimaryRoutes") and p)

@@ -35,7 +35,7 @@ def scenario(s):
         second.tun = "warren1"
         before = snapshot(a.host)
         second.launch()
-        assert second.process.wait(10) != 0
+        assert second.process.wait(60) != 0
         assert f"another Warren daemon manages this network namespace (pid {a.process.pid})" in second.log()
         assert not difference(before, snapshot(a.host))
         assert not os.listdir(second.state_dir), os.listdir(second.state_dir)

@@ -15,7 +15,7 @@ REFUSALS = [
 
 
 def refused_text(node, key):
-    done = node.up(auth_key=key, timeout=6, check=False)
+    done = node.up(auth_key=key, timeout=60, check=False)
     assert done.returncode != 0
     return done.stdout + done.stderr
 
@@ -40,7 +40,7 @@ def scenario(s):
         wait_for(lambda: a.status().get("AuthURL") == url, 5, "status shows the link")
         assert a.state() == "NeedsLogin"
         control("approve", URL=url)
-        assert a.login.wait(30) == 0
+        assert a.login.wait(90) == 0
         a.wait_running()
     b.up(auth_key="good")
     a.wait_peer(b, lambda p: p and p["Online"], what="is online")

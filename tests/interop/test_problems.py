@@ -204,7 +204,7 @@ def main():
                         assert scene.node.state() == "Running"
             finally:
                 scene.node.abandon()
-                scene.node.process.wait(10)
+                scene.node.process.wait(30)
                 tailnet.nodes.remove(scene.node)
                 if os.path.ismount(scene.node.state_dir):
                     run(["umount", scene.node.state_dir])

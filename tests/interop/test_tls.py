@@ -18,10 +18,10 @@ def scenario(s):
     for kind, code in BAD.items():
         with s.test(f"a certificate that is {kind} keeps the node out, with a reason"):
             control("tls", Kind=kind)
-            done = a.up(timeout=6, check=False)
+            done = a.up(timeout=10, check=False)
             assert done.returncode != 0 and a.state() != "Running", done.stdout
             if a.kind == "warren":
-                assert a.problem() == code, a.problem()
+                wait_for(lambda: a.problem() == code, 10, f"the problem {code}")
                 assert "certificate" in (done.stdout + done.stderr).lower(), done.stderr
             assert not control("nodes"), "the node came in all the same"
     with s.test("with a good certificate both nodes are Running and reach each other"):

@@ -13,7 +13,7 @@ from collections import namedtuple
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
-def connect(client, server, family=4, timeout=10, address=None, port=0):
+def connect(client, server, family=4, timeout=30, address=None, port=0):
     """A TCP connection from one namespace to an address of the other: both ends."""
     listener = server.socket(FAMILY[family], socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -34,7 +34,7 @@ def connect(client, server, family=4, timeout=10, address=None, port=0):
 
 
 def connects(a, b, port, family=4, timeout=1):
-    """Whether node a reaches a TCP port of node b (that is open there)."""
+    """Whether node a reaches a TCP port of node b (that is open there) at the first attempt; see reaches."""
     try:
         near, far = connect(a.host, b.host, family, timeout, b.address(family), port)
     except OSError:
@@ -42,6 +42,16 @@ def connects(a, b, port, family=4, timeout=1):
     near.close()
     far.close()
     return True
+
+
+def is_shut(a, b, port):
+    """Whether a TCP port of node b is closed to node a, not only slow to answer."""
+    return not connects(a, b, port, timeout=3)
+
+
+def reaches(a, b, port, family=4):
+    """The same, with the patience that a busy machine needs."""
+    return connects(a, b, port, family, timeout=30)
 
 
 def transfer(sender, receiver, megabytes, family=4, seed=1, timeout=60):
@@ -165,7 +175,7 @@ class Datagrams:
         traffic = Datagrams(a, b); …; traffic.finish(); traffic.lost(); traffic.gap()
     """
 
-    def __init__(self, a, b, rate=100, family=4):
+    def __init__(self, a, b, rate=50, family=4):
         self.pause = 1 / rate
         self.sockets = []
         for node in (a, b):
@@ -203,6 +213,10 @@ class Datagrams:
                 continue
             self.arrivals[end].setdefault(struct.unpack("!Q", data)[0], self.now())
 
+    def fresh(self, end, since):
+        """Whether something that was sent later than `since` (seconds since the start) arrived at an end."""
+        return any(number * self.pause > since for number in list(self.arrivals[end]))
+
     def finish(self):
         """Ends the sending and waits for what is under way."""
         self.running = False
@@ -225,7 +239,7 @@ class Datagrams:
                     if after >= since), default=self.now())
 
 
-def seen_address(client, server, family=4, timeout=5):
+def seen_address(client, server, family=4, timeout=30):
     """Which source address a server of the internet sees of the client; OSError when nothing gets there."""
     near, far = connect(client, server, family, timeout, address=server.ip6 if family == 6 else server.ip4)
     try:

@@ -34,7 +34,7 @@ class LabError(Exception):
     pass
 
 
-def run(command, input=None, timeout=20, check=True):
+def run(command, input=None, timeout=60, check=True):
     """Runs a command; its output as text. A failure carries what it printed."""
     done = subprocess.run(command, input=input, capture_output=True, text=True, timeout=timeout)
     if check and done.returncode != 0:

@@ -6,7 +6,7 @@
     tap.finish()
 
 A failing block is reported with what it raised and with what the `tap.evidence` functions return, and
-the next block runs. The whole program is bounded by `timeout` seconds.
+the next block runs. The whole program is bounded by `timeout` seconds on a calm machine.
 """
 
 import contextlib
@@ -32,13 +32,16 @@ def skip_all(reason):
     sys.exit(0 if "MESON_TEST_ITERATION" in os.environ else 77)
 
 
+PATIENCE = 2  # how much longer than on a calm machine a program may take
+
+
 class Tap:
     def __init__(self, title, timeout):
         self.count, self.failed, self.skipped = 0, 0, 0
         self.evidence = []  # functions that return lines of text
         self.started = time.monotonic()
         signal.signal(signal.SIGALRM, self._expired)
-        signal.alarm(int(timeout))
+        signal.alarm(int(timeout * PATIENCE))
         self.note(title)
 
     def _expired(self, *_):
