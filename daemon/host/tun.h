@@ -12,7 +12,8 @@ typedef struct
   unsigned n_fds;
   uint32_t ifindex;
   bool vnet_header; /* every packet has a 10-byte virtio_net_hdr in front */
-  bool udp_gso;     /* the device takes and gives UDP super-packets (USO) */
+  bool tcp_merged;  /* the device takes merged TCP packets, as some kernels do not */
+  bool udp_merged;  /* and merged UDP packets */
   char name[16];
 } TunDevice;
 
@@ -30,3 +31,7 @@ GQuark tun_error_quark (void);
 /* Creates device NAME with QUEUES (1..8) queues, MTU 1280, txqueuelen 256, link down. */
 bool tun_open (const char *name, unsigned queues, TunDevice *out, GError **error);
 void tun_close (TunDevice *tun);
+
+/* Whether the kernel takes merged packets from FD, a device with a virtio header that is down or
+ * up: one that is worth nothing is written. */
+bool tun_probe_merged (int fd);

@@ -171,7 +171,8 @@ open_tunnel (Engine *e, Session *s, GError **error)
   const Profile *profile = session_profile (s);
   TunnelOptions options = {.n_tun_fds = e->tun.n_fds,
                            .vnet_header = e->tun.vnet_header,
-                           .udp_gso = e->tun.udp_gso,
+                           .tcp_merged = e->tun.tcp_merged,
+                           .udp_merged = e->tun.udp_merged,
                            .port = e->port                     ? e->port
                                    : profile->preferences.port ? profile->preferences.port
                                                                : DEFAULT_PORT,

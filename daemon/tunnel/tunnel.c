@@ -31,7 +31,8 @@ tunnel_make (const TunnelOptions *options)
   tunnel->shared.epochs = epoch_domain_new ();
   tunnel->shared.n_workers = options->n_tun_fds;
   tunnel->shared.vnet = options->vnet_header;
-  tunnel->shared.udp_gso = options->udp_gso;
+  tunnel->shared.tcp_merged = options->vnet_header && options->tcp_merged;
+  tunnel->shared.udp_merged = options->vnet_header && options->udp_merged;
   key_public (options->disco_key.bytes, tunnel->shared.disco.bytes);
   atomic_init (&tunnel->shared.view, view_new_empty ());
   tunnel->reader = epoch_reader_add (tunnel->shared.epochs);

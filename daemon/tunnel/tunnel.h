@@ -25,7 +25,8 @@ typedef struct
   int tun_fds[TUNNEL_QUEUES_MAX]; /* one per queue; become the tunnel's */
   unsigned n_tun_fds;             /* also the number of workers */
   bool vnet_header;               /* as host/tun.h reports them */
-  bool udp_gso;
+  bool tcp_merged;
+  bool udp_merged;
   uint16_t port;           /* UDP port wanted, 0: any */
   bool (*mark) (int fd);   /* host/socket_mark, for every socket; NULL in tests */
   DiscoPrivate disco_key;  /* ours */

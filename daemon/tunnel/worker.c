@@ -358,7 +358,7 @@ Worker *
 worker_new (Shared *shared, unsigned number, int tun, Random *random)
 {
   Worker *w = aligned_alloc (64, (sizeof *w + 63) / 64 * 64);
-  MergeOptions options = {shared->vnet, shared->vnet, shared->vnet && shared->udp_gso};
+  MergeOptions options = {shared->vnet, shared->tcp_merged, shared->udp_merged};
 
   if (w == NULL)
     abort ();

@@ -30,7 +30,8 @@ typedef struct
   Bell net_bell;
   unsigned n_workers;
   bool vnet;
-  bool udp_gso;             /* the TUN device takes UDP super-packets */
+  bool tcp_merged; /* what the TUN device takes */
+  bool udp_merged;
   DiscoPublic disco;        /* ours, for priority messages */
   _Atomic uint16_t echo_id; /* of our own ICMP pings while one is out, else 0 */
 } Shared;

@@ -47,7 +47,7 @@ die (const char *what)
 }
 
 static int
-open_queue (const char *name, bool vnet, bool many, bool *udp_gso)
+open_queue (const char *name, bool vnet, bool many, TunnelOptions *options)
 {
   struct ifreq ifr = {.ifr_flags = IFF_TUN | IFF_NO_PI};
   int fd = open ("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
@@ -59,11 +59,12 @@ open_queue (const char *name, bool vnet, bool many, bool *udp_gso)
   snprintf (ifr.ifr_name, sizeof ifr.ifr_name, "%s", name);
   if (ioctl (fd, TUNSETIFF, &ifr) < 0)
     die ("TUNSETIFF");
-  *udp_gso = false;
+  options->tcp_merged = vnet;
+  options->udp_merged = false;
   if (vnet) {
     if (ioctl (fd, TUNSETOFFLOAD, offload) < 0)
       die ("TUNSETOFFLOAD");
-    *udp_gso = ioctl (fd, TUNSETOFFLOAD, offload | TUN_F_USO4 | TUN_F_USO6) == 0;
+    options->udp_merged = ioctl (fd, TUNSETOFFLOAD, offload | TUN_F_USO4 | TUN_F_USO6) == 0;
   }
   return fd;
 }
@@ -208,7 +209,7 @@ main (int argc, char **argv)
   }
   for (unsigned i = 0; i < queues; i++)
     options.tun_fds[options.n_tun_fds++]
-        = open_queue (tun, options.vnet_header, queues > 1, &options.udp_gso);
+        = open_queue (tun, options.vnet_header, queues > 1, &options);
   random_fill (random_system (), options.disco_key.bytes, KEY_SIZE);
   key_public (key.bytes, settings.self_key.bytes);
   settings.filter = open_filter ();

@@ -48,9 +48,14 @@ end_take_events (End *end)
 }
 
 static void
-start (End *end, int number, unsigned queues, bool vnet, uint16_t port)
+start (End *end, int number, unsigned queues, EndDevice device, uint16_t port)
 {
-  TunnelOptions options = {.vnet_header = vnet, .udp_gso = vnet, .n_tun_fds = queues, .port = port};
+  bool vnet = device != END_DEVICE_PLAIN;
+  TunnelOptions options = {.vnet_header = vnet,
+                           .tcp_merged = device == END_DEVICE_NO_UDP || device == END_DEVICE_FULL,
+                           .udp_merged = device == END_DEVICE_FULL,
+                           .n_tun_fds = queues,
+                           .port = port};
   uint8_t address6[16] = {0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0};
   TunnelLink link = {.up = true, .have4 = true};
 
@@ -65,6 +70,7 @@ start (End *end, int number, unsigned queues, bool vnet, uint16_t port)
   }
   end->unread = calloc (1, sizeof *end->unread);
   end->vnet = vnet;
+  end->device = device;
   end->n_queues = queues;
   end->key.bytes[0] = (uint8_t)(8 * (number + 1));
   end->key.bytes[31] = 64;
@@ -88,9 +94,9 @@ start (End *end, int number, unsigned queues, bool vnet, uint16_t port)
 }
 
 void
-end_start (End *end, int number, unsigned queues, bool vnet)
+end_start (End *end, int number, unsigned queues, EndDevice device)
 {
-  start (end, number, queues, vnet, 0);
+  start (end, number, queues, device, 0);
 }
 
 void
@@ -99,7 +105,7 @@ end_restart (End *end, int number)
   End old = *end;
 
   end_stop (&old);
-  start (end, number, old.n_queues, old.vnet, old.port);
+  start (end, number, old.n_queues, old.device, old.port);
 }
 
 void

@@ -6,6 +6,15 @@
 
 #define ENDS_QUEUES_MAX 4
 
+/* What the TUN device can do. */
+typedef enum
+{
+  END_DEVICE_PLAIN,    /* no virtio header */
+  END_DEVICE_UNMERGED, /* gives super-packets and takes none */
+  END_DEVICE_NO_UDP,   /* takes merged TCP alone */
+  END_DEVICE_FULL,
+} EndDevice;
+
 /* A tunnel and the host's side of its TUN queues. */
 typedef struct
 {
@@ -16,7 +25,8 @@ typedef struct
   IpAddr address4;
   IpAddr address6;
   uint16_t port;
-  bool vnet;
+  EndDevice device;
+  bool vnet; /* it has a virtio header */
   unsigned n_queues;
   int tun[ENDS_QUEUES_MAX];
   TunnelConfig *config; /* as applied last */
@@ -31,7 +41,7 @@ typedef struct
 } End;
 
 /* Starts end NUMBER (0 or 1): 100.64.0.1 and fd7a:115c:a1e0::1, or ….2. */
-void end_start (End *end, int number, unsigned queues, bool vnet);
+void end_start (End *end, int number, unsigned queues, EndDevice device);
 void end_stop (End *end);
 
 /* As after a kill: the same keys and the same port, and nothing else. */

@@ -1,9 +1,11 @@
-/* Receives and devices at their edges: a kernel that takes no merged packets, messages of two
- * sessions in one receive (spec/wireguard-dataplane.md §8.4, §9.3). */
+/* Receives and devices at their edges: devices of every kind, kernels that take no merged packets,
+ * messages of two sessions or too long for us in one receive (spec/wireguard-dataplane.md §8.4,
+ * §9.3). */
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "two-ends.h"
+#include "tunnel/checksum.h"
 #include "tunnel/udp.h"
 #include "tunnel/vnet.h"
 #include "wireguard/messages.h"
@@ -18,9 +20,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* ---- a kernel that takes no merged packets ---- */
+/* ---- what the devices are given ---- */
 
 static _Atomic bool refuses_merged;
+static _Atomic unsigned merged_tcp, merged_udp; /* written to any device */
 
 /* Stands in front of the C library's own. */
 ssize_t write (int fd, const void *data, size_t size);
@@ -32,13 +35,74 @@ write (int fd, const void *data, size_t size)
   int type = 0;
   socklen_t length = sizeof type;
 
-  if (refuses_merged && size > VNET_HEADER_SIZE
-      && getsockopt (fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_SEQPACKET
-      && vnet->gso_type != VNET_GSO_NONE) {
-    errno = EINVAL;
-    return -1;
+  if (size > VNET_HEADER_SIZE && getsockopt (fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0
+      && type == SOCK_SEQPACKET && vnet->gso_type <= VNET_GSO_UDP) {
+    merged_tcp += vnet->gso_type == VNET_GSO_TCPV4;
+    merged_udp += vnet->gso_type == VNET_GSO_UDP;
+    if (refuses_merged && vnet->gso_type != VNET_GSO_NONE) {
+      errno = EINVAL;
+      return -1;
+    }
   }
   return syscall (SYS_write, fd, data, size);
+}
+
+/* Five segments of UDP as the kernel gives them. */
+static size_t
+make_udp_super (uint8_t *out)
+{
+  uint8_t *ip = out + VNET_HEADER_SIZE;
+  size_t size = make_packet (ip, &a.address4, &b.address4, 1, 2, 0, 5 * 600);
+  VnetHeader vnet = {.flags = VNET_NEEDS_CSUM,
+                     .gso_type = VNET_GSO_UDP,
+                     .hdr_len = 28,
+                     .gso_size = 600,
+                     .csum_start = 20,
+                     .csum_offset = 6};
+  uint16_t field = checksum_fold (checksum_pseudo (ip + 12, 8, 17, (uint32_t)size - 20));
+
+  memcpy (ip + 26, &field, 2);
+  memcpy (out, &vnet, sizeof vnet);
+  return VNET_HEADER_SIZE + size;
+}
+
+static void
+give_supers (void)
+{
+  static uint8_t super[70000];
+  size_t size = make_super (super, &a.address4, &b.address4, 5000, 1000);
+
+  g_assert_cmpint (send (a.tun[0], super, size, 0), ==, (int)size);
+  for (int i = 0; i < 5; i++)
+    expect (&b, &a.address4, &b.address4);
+  size = make_udp_super (super);
+  g_assert_cmpint (send (a.tun[0], super, size, 0), ==, (int)size);
+  for (int i = 0; i < 5; i++)
+    expect (&b, &a.address4, &b.address4);
+}
+
+static void
+test_devices (void)
+{
+  for (EndDevice device = END_DEVICE_PLAIN; device <= END_DEVICE_FULL; device++) {
+    TunnelStats stats;
+
+    end_start (&a, 0, 1, END_DEVICE_FULL);
+    end_start (&b, 1, 1, device);
+    g_assert_true (ends_connect (&a, &b));
+    send_udp (&a, &a.address4, &b.address4, 1, 2);
+    expect (&b, &a.address4, &b.address4);
+    merged_tcp = merged_udp = 0;
+    give_supers ();
+    g_assert_true ((merged_tcp > 0) == (device >= END_DEVICE_NO_UDP));
+    g_assert_true ((merged_udp > 0) == (device == END_DEVICE_FULL));
+    tunnel_stats (b.tunnel, &stats);
+    g_assert_true (stats.tun_tcp_gro == (device >= END_DEVICE_NO_UDP));
+    g_assert_true (stats.tun_udp_gro == (device == END_DEVICE_FULL));
+    send_udp (&b, &b.address6, &a.address6, 2, 1);
+    expect (&a, &b.address6, &a.address6);
+    tear_down ();
+  }
 }
 
 static void
@@ -64,6 +128,48 @@ test_refused_merging (void)
   tunnel_stats (b.tunnel, &stats);
   g_assert_false (stats.tun_tcp_gro);
   g_assert_cmpuint (stats.drops_in[TUNNEL_DROP_TUN_WRITE], ==, 0);
+  tear_down ();
+}
+
+/* ---- messages that are longer than there is room for ---- */
+
+#define TOO_LONG 500
+
+static _Atomic bool truncates;
+
+/* Stands in front of the C library's own. */
+int recvmmsg (int fd, struct mmsghdr *messages, unsigned n, int flags, struct timespec *timeout);
+
+int
+recvmmsg (int fd, struct mmsghdr *messages, unsigned n, int flags, struct timespec *timeout)
+{
+  int count = (int)syscall (SYS_recvmmsg, fd, messages, n, flags, timeout);
+
+  for (int i = 0; i < count; i++)
+    if (truncates && messages[i].msg_len > TOO_LONG)
+      messages[i].msg_hdr.msg_flags |= MSG_TRUNC;
+  return count;
+}
+
+static void
+test_truncated (void)
+{
+  uint8_t packet[2048];
+  TunnelStats stats = {0};
+
+  set_up ();
+  send_udp (&a, &a.address4, &b.address4, 1, 2);
+  expect (&b, &a.address4, &b.address4);
+  truncates = true;
+  end_write (&a, packet, make_packet (packet, &a.address4, &b.address4, 1, 2, 0, TOO_LONG));
+  for (int i = 0; i < 30000 && stats.drops_in[TUNNEL_DROP_TRUNCATED] == 0; i++) {
+    g_usleep (1000);
+    tunnel_stats (b.tunnel, &stats);
+  }
+  g_assert_cmpuint (stats.drops_in[TUNNEL_DROP_TRUNCATED], ==, 1);
+  send_udp (&a, &a.address4, &b.address4, 1, 2);
+  g_assert_cmpuint (end_read (&b, packet, SOON_MS), ==, 128);
+  truncates = false;
   tear_down ();
 }
 
@@ -178,8 +284,10 @@ main (int argc, char **argv)
   if (sodium_init () < 0)
     return 1;
   log_set_level (LOG_LEVEL_ERROR);
+  g_test_add_func ("/tunnel/edges/each-device-is-given-what-it-takes", test_devices);
   g_test_add_func ("/tunnel/edges/a-device-that-refuses-merged-packets-gets-them-one-by-one",
                    test_refused_merging);
+  g_test_add_func ("/tunnel/edges/a-message-that-was-cut-is-dropped-whole", test_truncated);
   g_test_add_func ("/tunnel/edges/messages-of-two-sessions-may-come-as-one", test_mixed_sessions);
   return g_test_run ();
 }

@@ -181,8 +181,8 @@ test_priority (void)
 {
   TunnelPeer peer;
 
-  end_start (&a, 0, 1, true);
-  end_start (&b, 1, 1, true);
+  end_start (&a, 0, 1, END_DEVICE_FULL);
+  end_start (&b, 1, 1, END_DEVICE_FULL);
   peer = peer_at (&a);
   peer.wireguard_only = false;
   peer.disco_key = b.disco_key;
@@ -369,8 +369,8 @@ test_masquerade (void)
 static void
 test_plain_device (void)
 {
-  end_start (&a, 0, 1, false);
-  end_start (&b, 1, 1, true);
+  end_start (&a, 0, 1, END_DEVICE_PLAIN);
+  end_start (&b, 1, 1, END_DEVICE_FULL);
   g_assert_true (ends_connect (&a, &b));
   for (int i = 0; i < 50; i++) {
     send_udp (&a, &a.address4, &b.address4, 1, 2);

@@ -218,7 +218,7 @@ main (void)
     return 1;
   log_set_level (LOG_LEVEL_ERROR);
   for (int i = 0; i < 2; i++)
-    end_start (&ends[i], i, QUEUES, true);
+    end_start (&ends[i], i, QUEUES, END_DEVICE_FULL);
   ok (ends_connect (&ends[0], &ends[1]), "the first configuration comes into force");
   for (int i = 0; i < 2; i++) {
     pthread_create (&threads[2 * i], NULL, send_packets, &ends[i]);

@@ -12,8 +12,8 @@ End a, b;
 void
 set_up (void)
 {
-  end_start (&a, 0, 1, true);
-  end_start (&b, 1, 1, true);
+  end_start (&a, 0, 1, END_DEVICE_FULL);
+  end_start (&b, 1, 1, END_DEVICE_FULL);
   g_assert_true (ends_connect (&a, &b));
 }
 

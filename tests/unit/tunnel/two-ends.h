@@ -4,7 +4,7 @@
 
 #include "ends.h"
 
-#define SOON_MS 5000 /* for what must come */
+#define SOON_MS 30000 /* for what must come */
 
 extern End a, b;
 
