@@ -495,6 +495,17 @@ relay_client_health (RelayClient *client, const char *text)
     write_frame (client, DERP_HEALTH, text, strlen (text));
 }
 
+void
+relay_client_restarting (RelayClient *client, uint32_t reconnect_ms)
+{
+  uint8_t frame[DERP_RESTARTING_SIZE];
+
+  derp_restarting_encode (reconnect_ms, RELAY_TRY_MS, frame);
+  if (client->stage == RELAY_UP && client->takes_news)
+    write_frame (client, DERP_RESTARTING, frame + DERP_HEADER_SIZE,
+                 sizeof frame - DERP_HEADER_SIZE);
+}
+
 bool
 relay_client_idle (const RelayClient *client)
 {

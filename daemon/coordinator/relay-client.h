@@ -20,6 +20,7 @@
 #define RELAY_INFO_MAX    16384               /* of ClientInfo */
 #define RELAY_REQUESTS    10                  /* on one connection */
 #define RELAY_UNKNOWN_MAX 100                 /* frames of unknown types between two keep-alives */
+#define RELAY_TRY_MS      10000               /* clients are to try after a restart */
 #define RELAY_RATE_BURST  131072              /* bytes, at least */
 
 /* What all clients of a relay see. */
@@ -124,6 +125,9 @@ relay_client_present (RelayClient *client, const NodePublic *key, const IpPort *
 
 /* A text for the client's user, or "" when all is well again; only to clients that take it. */
 void relay_client_health (RelayClient *client, const char *text);
+
+/* Tells that the relay goes away and is to be tried again in RECONNECT_MS; to the same clients. */
+void relay_client_restarting (RelayClient *client, uint32_t reconnect_ms);
 
 /* Nothing waits, and frames go to the peer as they are: a run may be written without a queue. */
 bool relay_client_idle (const RelayClient *client);

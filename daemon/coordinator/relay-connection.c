@@ -57,24 +57,17 @@ relay_connection_link (RelayWorker *worker, int fd, RelayLink *link,
   return c;
 }
 
-/* Those who heard from a key that has gone are told. */
 static void
 leave (RelayWorker *worker, RelayConnection *c)
 {
   Relay *relay = worker->relay;
-  RelayOrder order = {.type = RELAY_ORDER_GONE, .key = c->client.key};
-  NodePublic *heard;
-  size_t n;
+  RelayHeard heard;
 
   if (c->client.mesh)
     relay_unwatch (relay, relay_worker_handle (worker, c));
-  if (relay_registry_leave (relay->registry, c->presence, &heard, &n)) {
-    for (size_t i = 0; i < n; i++)
-      if (relay_registry_find (relay->registry, &heard[i], &order.to) == RELAY_HERE)
-        relay_order (relay, &order);
+  if (relay_registry_leave (relay->registry, c->presence, &heard))
     relay_tell_watchers (relay, &c->client.key, NULL, 0);
-  }
-  free (heard);
+  relay_tell_heard (relay, &c->client.key, &heard);
 }
 
 void
@@ -194,18 +187,25 @@ write_queued (RelayWorker *worker, RelayConnection *c)
   } while (worker->cipher.size >= SEND_BYTES && c->cipher.size == 0 && !c->closing);
 }
 
+/* Tells the peer that nothing follows. */
+static void
+end_stream (RelayWorker *worker, RelayConnection *c)
+{
+  if (!c->tls)
+    return;
+  buffer_reset (&worker->cipher);
+  tls_close (c->tls);
+  tls_take (c->tls, &worker->cipher);
+  send_some (worker, c, worker->cipher.data, worker->cipher.size);
+}
+
 /* A connection that is over ends properly, unless its user is to wait a little. */
 static void
 finish (RelayWorker *worker, RelayConnection *c)
 {
   if (c->client.stage != RELAY_OVER || c->client.refused || c->cipher.size > 0 || c->closing)
     return;
-  if (c->tls) {
-    buffer_reset (&worker->cipher);
-    tls_close (c->tls);
-    tls_take (c->tls, &worker->cipher);
-    send_some (worker, c, worker->cipher.data, worker->cipher.size);
-  }
+  end_stream (worker, c);
   relay_worker_close (worker, c);
 }
 
@@ -221,6 +221,15 @@ relay_connection_flush (RelayWorker *worker, RelayConnection *c)
   finish (worker, c);
   if (!c->closing)
     watch (worker, c);
+}
+
+void
+relay_connection_dismiss (RelayWorker *worker, RelayConnection *c, uint32_t reconnect_ms)
+{
+  relay_client_restarting (&c->client, reconnect_ms);
+  relay_connection_flush (worker, c);
+  if (!c->closing && c->cipher.size == 0)
+    end_stream (worker, c);
 }
 
 /* ---- packets ---- */
@@ -305,6 +314,8 @@ pass_on (RelayWorker *worker, RelayConnection *c, const RelayEvent *event)
   if (!from_relay && memcmp (c->last_heard.bytes, event->destination.bytes, KEY_SIZE) != 0) {
     c->last_heard = event->destination;
     relay_registry_heard (worker->relay->registry, c->presence, &event->destination);
+  } else if (from_relay) {
+    relay_registry_heard_from (worker->relay->registry, &event->source, &event->destination);
   }
   relay_worker_send (worker, &parcel, event->frames);
 }

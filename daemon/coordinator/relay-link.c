@@ -98,11 +98,14 @@ remove_key (RelayWorker *worker, RelayConnection *c, const NodePublic *key)
 {
   RelayLink *link = c->link;
   NodePublic gone = *key;
+  RelayHeard heard;
 
   for (size_t i = 0; i < link->n_keys; i++)
     if (key_same (&link->keys[i], &gone)) {
       link->keys[i] = link->keys[--link->n_keys];
-      relay_registry_unforward (worker->relay->registry, &gone, relay_worker_handle (worker, c));
+      relay_registry_unforward (worker->relay->registry, &gone, relay_worker_handle (worker, c),
+                                &heard);
+      relay_tell_heard (worker->relay, &gone, &heard);
       return;
     }
 }
@@ -154,6 +157,7 @@ take_actions (RelayWorker *worker, RelayConnection *c)
         break;
       case DERP_CLIENT_ACTION_PACKET:
       case DERP_CLIENT_ACTION_HEALTH:
+      case DERP_CLIENT_ACTION_RESTARTING: /* it is tried again soon in any case */
         break;
     }
 }

@@ -182,6 +182,9 @@ relay_count (_Atomic uint64_t *counter, uint64_t n)
 /* relay.c: gives ORDER, which is copied, to the worker that it is for. Any thread. */
 void relay_order (Relay *relay, const RelayOrder *order);
 
+/* Tells those who HEARD from KEY that it is gone; frees what HEARD holds. */
+void relay_tell_heard (Relay *relay, const NodePublic *key, RelayHeard *heard);
+
 /* Tells the other relays that KEY came (FROM, FLAGS), or that it is gone (FROM is NULL). */
 void relay_tell_watchers (Relay *relay, const NodePublic *key, const IpPort *from, uint8_t flags);
 void relay_watch (Relay *relay, RelayHandle watcher);
@@ -222,6 +225,10 @@ void relay_connection_free (RelayWorker *worker, RelayConnection *connection);
 bool relay_connection_handshaking (const RelayConnection *connection);
 void relay_connection_read (RelayWorker *worker, RelayConnection *connection);
 void relay_connection_flush (RelayWorker *worker, RelayConnection *connection);
+
+/* The relay stops: says so, and when to come back, as far as the socket takes it. */
+void
+relay_connection_dismiss (RelayWorker *worker, RelayConnection *connection, uint32_t reconnect_ms);
 void relay_connection_deliver (RelayWorker *worker, RelayConnection *connection,
                                const RelayParcel *parcel, const uint8_t *frames);
 

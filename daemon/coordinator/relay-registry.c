@@ -288,23 +288,6 @@ relay_registry_forward (RelayRegistry *registry, const NodePublic *key, RelayHan
   pthread_mutex_unlock (&shard->lock);
 }
 
-void
-relay_registry_unforward (RelayRegistry *registry, const NodePublic *key, RelayHandle handle)
-{
-  uint64_t hash = hash_of (registry, key);
-  Shard *shard = lock_shard (registry, hash);
-  RelayEntry *entry = find_entry (shard, hash, key);
-  RelayPresence **link = entry ? find_forwarder (entry, handle) : NULL;
-
-  if (link && *link) {
-    RelayPresence *gone = *link;
-    *link = gone->next;
-    free (gone);
-    drop_entry (shard, entry);
-  }
-  pthread_mutex_unlock (&shard->lock);
-}
-
 RelayWhere
 relay_registry_find (RelayRegistry *registry, const NodePublic *key, RelayHandle *to)
 {
@@ -362,15 +345,29 @@ relay_registry_spoke (RelayRegistry *registry, RelayPresence *presence, int64_t 
   return often;
 }
 
+/* Nobody in the region has the key any more: who heard of it is taken out, and the entry dropped.
+ */
+static void
+take_heard (Shard *shard, RelayEntry *entry, RelayHeard *heard)
+{
+  if (entry->here || entry->elsewhere)
+    return;
+  for (uint32_t i = 0; i < entry->heard_room; i++)
+    if (!key_zero (&entry->heard[i]))
+      entry->heard[heard->n++] = entry->heard[i];
+  heard->keys = entry->heard;
+  entry->heard = NULL;
+  entry->heard_room = entry->heard_used = 0;
+  drop_entry (shard, entry);
+}
+
 bool
-relay_registry_leave (RelayRegistry *registry, RelayPresence *presence, NodePublic **heard,
-                      size_t *n)
+relay_registry_leave (RelayRegistry *registry, RelayPresence *presence, RelayHeard *heard)
 {
   RelayEntry *entry = presence->entry;
   Shard *shard = lock_shard (registry, entry->hash);
 
-  *heard = NULL;
-  *n = 0;
+  *heard = (RelayHeard){0};
   shard->connections--;
   unlink_presence (entry, presence);
   free (presence);
@@ -378,16 +375,29 @@ relay_registry_leave (RelayRegistry *registry, RelayPresence *presence, NodePubl
   bool last = entry->here == NULL;
   if (last) {
     shard->keys--;
-    for (uint32_t i = 0; i < entry->heard_room; i++)
-      if (!key_zero (&entry->heard[i]))
-        entry->heard[(*n)++] = entry->heard[i];
-    *heard = entry->heard;
-    entry->heard = NULL;
-    entry->heard_room = entry->heard_used = 0;
-    drop_entry (shard, entry);
+    take_heard (shard, entry, heard);
   }
   pthread_mutex_unlock (&shard->lock);
   return last;
+}
+
+void
+relay_registry_unforward (RelayRegistry *registry, const NodePublic *key, RelayHandle handle,
+                          RelayHeard *heard)
+{
+  uint64_t hash = hash_of (registry, key);
+  Shard *shard = lock_shard (registry, hash);
+  RelayEntry *entry = find_entry (shard, hash, key);
+  RelayPresence **link = entry ? find_forwarder (entry, handle) : NULL;
+
+  *heard = (RelayHeard){0};
+  if (link && *link) {
+    RelayPresence *gone = *link;
+    *link = gone->next;
+    free (gone);
+    take_heard (shard, entry, heard);
+  }
+  pthread_mutex_unlock (&shard->lock);
 }
 
 /* ---- who is to be told ---- */
@@ -421,17 +431,35 @@ grow_heard (const RelayRegistry *registry, RelayEntry *entry)
   free (old);
 }
 
+static void
+add_heard (const RelayRegistry *registry, RelayEntry *entry, const NodePublic *key)
+{
+  if (entry->heard_used >= entry->heard_room / 2 && entry->heard_room < 2 * RELAY_HEARD_MAX)
+    grow_heard (registry, entry);
+  NodePublic *place = heard_place (registry, entry, key);
+  entry->heard_used += key_zero (place);
+  *place = *key;
+}
+
 void
 relay_registry_heard (RelayRegistry *registry, RelayPresence *presence, const NodePublic *key)
 {
   RelayEntry *entry = presence->entry;
   Shard *shard = lock_shard (registry, entry->hash);
 
-  if (entry->heard_used >= entry->heard_room / 2 && entry->heard_room < 2 * RELAY_HEARD_MAX)
-    grow_heard (registry, entry);
-  NodePublic *place = heard_place (registry, entry, key);
-  entry->heard_used += key_zero (place);
-  *place = *key;
+  add_heard (registry, entry, key);
+  pthread_mutex_unlock (&shard->lock);
+}
+
+void
+relay_registry_heard_from (RelayRegistry *registry, const NodePublic *source, const NodePublic *key)
+{
+  uint64_t hash = hash_of (registry, source);
+  Shard *shard = lock_shard (registry, hash);
+  RelayEntry *entry = find_entry (shard, hash, source);
+
+  if (entry && (entry->here || entry->elsewhere))
+    add_heard (registry, entry, key);
   pthread_mutex_unlock (&shard->lock);
 }
 

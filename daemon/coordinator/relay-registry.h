@@ -53,7 +53,6 @@ RelayPresence *relay_registry_join (RelayRegistry *registry, const NodePublic *k
 /* A key that another relay of the region has, reached through the connection HANDLE; unjoined by
  * unforward. Local connections come first. */
 void relay_registry_forward (RelayRegistry *registry, const NodePublic *key, RelayHandle handle);
-void relay_registry_unforward (RelayRegistry *registry, const NodePublic *key, RelayHandle handle);
 
 typedef enum
 {
@@ -72,10 +71,23 @@ bool relay_registry_spoke (RelayRegistry *registry, RelayPresence *presence, int
 /* A packet of PRESENCE was delivered to KEY, which is to be told when it goes. */
 void relay_registry_heard (RelayRegistry *registry, RelayPresence *presence, const NodePublic *key);
 
-/* The connection is gone. True when it was the last one of its key: HEARD (malloc'd, N keys) are to
- * be told. */
-bool relay_registry_leave (RelayRegistry *registry, RelayPresence *presence, NodePublic **heard,
-                           size_t *n);
+/* The same for a packet of SOURCE, which another relay has. */
+void relay_registry_heard_from (RelayRegistry *registry, const NodePublic *source,
+                                const NodePublic *key);
+
+/* Who is to be told that a key has gone from the whole region: KEYS (malloc'd), N of them. */
+typedef struct
+{
+  NodePublic *keys;
+  size_t n;
+} RelayHeard;
+
+/* The connection is gone. True when it was the last one of its key here. */
+bool relay_registry_leave (RelayRegistry *registry, RelayPresence *presence, RelayHeard *heard);
+
+/* KEY cannot be reached through HANDLE any more. */
+void relay_registry_unforward (RelayRegistry *registry, const NodePublic *key, RelayHandle handle,
+                               RelayHeard *heard);
 
 /* The connections of KEY at this relay, at most MAX; their number. */
 size_t relay_registry_connections (RelayRegistry *registry, const NodePublic *key,

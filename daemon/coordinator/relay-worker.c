@@ -9,12 +9,14 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define EVENTS         128
-#define HANDSHAKES     4    /* in one turn: packets of others wait a millisecond at most */
-#define HANDSHAKES_MAX 3000 /* connections that are not logged in: a second of work */
-#define RING_BYTES     (1 << 20)
-#define BUFFER_KEPT    (1 << 18) /* a buffer that grew beyond is given back */
-#define NO_SLOT        UINT32_MAX
+#define EVENTS            128
+#define HANDSHAKES        4    /* in one turn: packets of others wait a millisecond at most */
+#define HANDSHAKES_MAX    3000 /* connections that are not logged in: a second of work */
+#define RING_BYTES        (1 << 20)
+#define BUFFER_KEPT       (1 << 18) /* a buffer that grew beyond is given back */
+#define RESTART_MS        100       /* until clients are to come back */
+#define RESTART_SPREAD_MS 10000     /* over which they spread then, a thousand in a second */
+#define NO_SLOT           UINT32_MAX
 
 void
 relay_worker_init (Relay *relay, unsigned number)
@@ -363,6 +365,20 @@ wait_for_events (RelayWorker *worker, struct epoll_event *events)
   return n;
 }
 
+/* Clients come back one after the other, and not before there can be a relay again. */
+static void
+dismiss_all (RelayWorker *worker)
+{
+  uint32_t n = atomic_load_explicit (&worker->n_connections, memory_order_relaxed);
+  int64_t spread_ms = n < RESTART_SPREAD_MS ? n : RESTART_SPREAD_MS;
+
+  for (uint32_t i = 0; i < worker->n_slots; i++)
+    if (worker->slots[i].connection)
+      relay_connection_dismiss (worker, worker->slots[i].connection,
+                                (uint32_t)random_between (random_system (), RESTART_MS,
+                                                          RESTART_MS + spread_ms));
+}
+
 static void *
 run (void *data)
 {
@@ -385,6 +401,7 @@ run (void *data)
     trim (&worker->packed);
     trim (&worker->cipher);
   }
+  dismiss_all (worker);
   return NULL;
 }
 

@@ -48,6 +48,17 @@ relay_admit (Relay *relay, const NodePublic *key, bool allowed)
   }
 }
 
+void
+relay_tell_heard (Relay *relay, const NodePublic *key, RelayHeard *heard)
+{
+  RelayOrder order = {.type = RELAY_ORDER_GONE, .key = *key};
+
+  for (size_t i = 0; i < heard->n; i++)
+    if (relay_registry_find (relay->registry, &heard->keys[i], &order.to) == RELAY_HERE)
+      relay_order (relay, &order);
+  free (heard->keys);
+}
+
 /* ---- other relays of the region ---- */
 
 void

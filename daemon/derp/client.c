@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/memory.h"
+#include "derp/bucket.h"
 #include "derp/carrier.h"
 #include "derp/login.h"
 #include "derp/queue.h"
@@ -30,14 +31,6 @@ typedef enum
   STATE_CLOSED,
 } State;
 
-typedef struct
-{
-  double rate; /* bytes per second, 0: no limit */
-  double burst;
-  double tokens;
-  int64_t filled_us;
-} TokenBucket;
-
 struct DerpClient
 {
   State state;
@@ -60,7 +53,7 @@ struct DerpClient
   size_t skip;     /* bytes of a frame that is not wanted, still to come */
   Buffer control;  /* bytes that go out before queued packets; may hold a part of a frame */
   DerpQueue queue;
-  TokenBucket bucket;
+  DerpBucket bucket;
   int64_t login_deadline_us;
   int64_t heard_us;         /* last frame, or when the stream opened */
   int64_t unanswered_us;    /* first write since the last frame, 0: none */
@@ -279,10 +272,7 @@ on_server_info (DerpClient *c, const DerpFrame *frame, int64_t now_us, DerpClien
     give_up (c, DERP_CLOSE_LOGIN, "the relay's login answer cannot be opened");
     return;
   }
-  c->bucket = (TokenBucket){.rate = (double)info.bytes_per_second,
-                            .burst = (double)info.bytes_burst,
-                            .tokens = (double)info.bytes_burst,
-                            .filled_us = now_us};
+  derp_bucket_set (&c->bucket, info.bytes_per_second, info.bytes_burst, now_us);
   c->login_deadline_us = TIME_NEVER;
   if (c->state != STATE_UP) {
     c->state = STATE_UP;
@@ -333,6 +323,18 @@ on_health (DerpClient *c, const DerpFrame *frame, DerpClientAction *action)
   action->health = c->text;
 }
 
+static bool
+on_restarting (const DerpFrame *frame, DerpClientAction *action)
+{
+  uint32_t reconnect_ms, try_ms;
+
+  action->type = DERP_CLIENT_ACTION_RESTARTING;
+  if (!derp_restarting_parse (frame, &reconnect_ms, &try_ms))
+    return false;
+  action->restart_us = reconnect_ms * USEC_PER_MSEC;
+  return true;
+}
+
 /* True when the frame gives the caller something to do. */
 static bool
 on_frame (DerpClient *c, const DerpFrame *frame, DerpClientAction *action, int64_t now_us)
@@ -366,6 +368,8 @@ on_frame (DerpClient *c, const DerpFrame *frame, DerpClientAction *action, int64
     case DERP_PONG:
       on_pong (c, frame);
       return false;
+    case DERP_RESTARTING:
+      return on_restarting (frame, action);
     case DERP_HEALTH:
       on_health (c, frame, action);
       return true;
@@ -543,22 +547,6 @@ derp_client_next_deadline (const DerpClient *c)
 
 /* ---- bytes for the relay ---- */
 
-/* Whether the relay's limit lets a frame of SIZE bytes pass now. */
-static bool
-bucket_takes (TokenBucket *b, size_t size, int64_t now_us)
-{
-  if (b->rate <= 0)
-    return true;
-  b->tokens += b->rate * (double)(now_us - b->filled_us) / (double)USEC_PER_SEC;
-  b->filled_us = now_us;
-  if (b->tokens > b->burst)
-    b->tokens = b->burst;
-  if (b->tokens < (double)size)
-    return false;
-  b->tokens -= (double)size;
-  return true;
-}
-
 static bool
 may_send_packets (const DerpClient *c)
 {
@@ -593,7 +581,7 @@ pull_frames (DerpClient *c, uint8_t *bytes, size_t capacity, int64_t now_us)
          && (next = derp_queue_peek (&c->queue, now_us))) {
     if (n > 0 && next->size > capacity - n)
       break;
-    if (!bucket_takes (&c->bucket, next->size, now_us)) {
+    if (!derp_bucket_take (&c->bucket, next->size, now_us)) {
       c->dropped++;
     } else if (next->size <= capacity - n) {
       memcpy (bytes + n, next->frame, next->size);

@@ -90,6 +90,7 @@ typedef enum
   DERP_CLIENT_ACTION_PEER_GONE,
   DERP_CLIENT_ACTION_PEER_PRESENT, /* only with a mesh key */
   DERP_CLIENT_ACTION_HEALTH,       /* text of the relay, empty: healthy again */
+  DERP_CLIENT_ACTION_RESTARTING,   /* it goes away for a moment, on purpose */
   DERP_CLIENT_ACTION_CLOSE,        /* close the stream; nothing follows */
 } DerpClientActionType;
 
@@ -121,6 +122,7 @@ typedef struct
     } peer_gone;
     NodePublic peer_present;
     const char *health; /* for a person */
+    int64_t restart_us; /* from now until it is back, by its own word */
     struct
     {
       DerpCloseReason reason;

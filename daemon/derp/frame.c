@@ -187,6 +187,24 @@ derp_peer_gone_encode (const NodePublic *key, DerpGoneReason reason,
   out[DERP_PEER_GONE_SIZE - 1] = (uint8_t)reason;
 }
 
+bool
+derp_restarting_parse (const DerpFrame *frame, uint32_t *reconnect_ms, uint32_t *try_ms)
+{
+  if (frame->type != DERP_RESTARTING || frame->size < 8)
+    return false;
+  *reconnect_ms = load_be32 (frame->body);
+  *try_ms = load_be32 (frame->body + 4);
+  return true;
+}
+
+void
+derp_restarting_encode (uint32_t reconnect_ms, uint32_t try_ms, uint8_t out[DERP_RESTARTING_SIZE])
+{
+  derp_header_encode (DERP_RESTARTING, 8, out);
+  store_be32 (out + DERP_HEADER_SIZE, reconnect_ms);
+  store_be32 (out + DERP_HEADER_SIZE + 4, try_ms);
+}
+
 void
 derp_peer_present_encode (const NodePublic *key, const IpPort *at, uint8_t flags,
                           uint8_t out[DERP_PEER_PRESENT_SIZE])

@@ -22,6 +22,7 @@
 #define DERP_SEND_OVERHEAD     (DERP_HEADER_SIZE + KEY_SIZE)
 #define DERP_SERVER_KEY_SIZE   (DERP_HEADER_SIZE + DERP_MAGIC_SIZE + KEY_SIZE)
 #define DERP_PING_SIZE         8
+#define DERP_RESTARTING_SIZE   (DERP_HEADER_SIZE + 8)
 #define DERP_PEER_GONE_SIZE    (DERP_HEADER_SIZE + KEY_SIZE + 1)
 #define DERP_PEER_PRESENT_SIZE (DERP_HEADER_SIZE + KEY_SIZE + 19)
 
@@ -127,6 +128,12 @@ bool derp_packet_parse (const DerpFrame *frame, NodePublic *key, const uint8_t *
 bool derp_peer_gone_parse (const DerpFrame *frame, NodePublic *key, DerpGoneReason *reason);
 void derp_peer_gone_encode (const NodePublic *key, DerpGoneReason reason,
                             uint8_t out[DERP_PEER_GONE_SIZE]);
+
+/* Restarting: come back in so many milliseconds, and try for so many. */
+bool derp_restarting_parse (const DerpFrame *frame, uint32_t *reconnect_ms, uint32_t *try_ms);
+void
+derp_restarting_encode (uint32_t reconnect_ms, uint32_t try_ms, uint8_t out[DERP_RESTARTING_SIZE]);
+
 void derp_peer_present_encode (const NodePublic *key, const IpPort *at, uint8_t flags,
                                uint8_t out[DERP_PEER_PRESENT_SIZE]);
 

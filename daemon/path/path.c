@@ -307,6 +307,14 @@ on_relay_up (Path *path, const PathEvent *event)
 }
 
 static void
+on_relay_restarting (Path *path, const PathEvent *event)
+{
+  if (relays_on_restarting (path->relays, event->relay_restarting.connection,
+                            event->relay_restarting.back_us, path->now_us))
+    publish_all (path);
+}
+
+static void
 on_relay_closed (Path *path, const PathEvent *event)
 {
   if (!relays_on_closed (path->relays, event->relay_closed.connection, event->relay_closed.reason,
@@ -461,6 +469,7 @@ static void (*const handlers[]) (Path *, const PathEvent *) = {
     [PATH_EVENT_DATAGRAM] = on_datagram,
     [PATH_EVENT_RELAY_UP] = on_relay_up,
     [PATH_EVENT_RELAY_CLOSED] = on_relay_closed,
+    [PATH_EVENT_RELAY_RESTARTING] = on_relay_restarting,
     [PATH_EVENT_RELAY_FRAME] = on_relay_frame,
     [PATH_EVENT_RELAY_PACKET] = on_relay_packet,
     [PATH_EVENT_RELAY_PEER_GONE] = on_peer_gone,

@@ -91,16 +91,17 @@ typedef enum
   PATH_EVENT_IDENTITY, /* own keys; also when a key changes or is taken away */
   PATH_EVENT_KNOBS,
   PATH_EVENT_DERP_MAP,
-  PATH_EVENT_PEERS,        /* the whole set or a delta */
-  PATH_EVENT_LINK,         /* the host's network, debounced by host */
-  PATH_EVENT_SUSPENDED,    /* the computer slept */
-  PATH_EVENT_CONTROL,      /* connected to control or not */
-  PATH_EVENT_SOCKETS,      /* the UDP sockets were bound (again) */
-  PATH_EVENT_DATAGRAM,     /* STUN or disco (naked or Geneve) from a UDP socket */
-  PATH_EVENT_RELAY_UP,     /* a connection is logged in */
-  PATH_EVENT_RELAY_CLOSED, /* it could not be made or was lost */
-  PATH_EVENT_RELAY_FRAME,  /* any frame came in; at most every few seconds */
-  PATH_EVENT_RELAY_PACKET, /* every packet from a relay, whatever it holds */
+  PATH_EVENT_PEERS,            /* the whole set or a delta */
+  PATH_EVENT_LINK,             /* the host's network, debounced by host */
+  PATH_EVENT_SUSPENDED,        /* the computer slept */
+  PATH_EVENT_CONTROL,          /* connected to control or not */
+  PATH_EVENT_SOCKETS,          /* the UDP sockets were bound (again) */
+  PATH_EVENT_DATAGRAM,         /* STUN or disco (naked or Geneve) from a UDP socket */
+  PATH_EVENT_RELAY_UP,         /* a connection is logged in */
+  PATH_EVENT_RELAY_CLOSED,     /* it could not be made or was lost */
+  PATH_EVENT_RELAY_RESTARTING, /* it says that it goes away for a moment */
+  PATH_EVENT_RELAY_FRAME,      /* any frame came in; at most every few seconds */
+  PATH_EVENT_RELAY_PACKET,     /* every packet from a relay, whatever it holds */
   PATH_EVENT_RELAY_PEER_GONE,
   PATH_EVENT_SENT,          /* something was or is about to be sent to a peer */
   PATH_EVENT_RECEIVED,      /* WireGuard accepted something from a peer */
@@ -163,6 +164,11 @@ typedef struct
       PathRelayClosed reason;
       const char *text;
     } relay_closed;
+    struct
+    {
+      uint32_t connection;
+      int64_t back_us; /* from now */
+    } relay_restarting;
     uint32_t relay_frame; /* connection */
     struct
     {

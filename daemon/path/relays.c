@@ -457,6 +457,32 @@ relays_on_closed (Relays *r, uint32_t connection, PathRelayClosed reason, const 
   return true;
 }
 
+bool
+relays_on_restarting (Relays *r, uint32_t connection, int64_t back_us, int64_t now_us)
+{
+  Relay *relay = find_connection (r, connection);
+  const DerpRegion *region = relay && r->map ? derp_map_region (r->map, relay->region) : NULL;
+
+  if (!relay || !region)
+    return false;
+  log_debug ("relay", "region %u (%s) restarts", relay->region, relay->node_name);
+  disconnect (r, relay);
+  mark_bad (relay, relay->node_name, now_us);
+  relay->failures = 0;
+  if (!is_wanted (r, relay, now_us)) {
+    forget (r, relay);
+    return true;
+  }
+  const DerpNode *other = choose_node (relay, region, now_us);
+  if (other && !is_bad (relay, other->name, now_us)) {
+    connect_relay (r, relay, now_us);
+    return true;
+  }
+  back_off (r, relay, now_us);
+  relay->deadline_us = now_us + time_min (back_us, RELAYS_RESTART_MAX_US);
+  return true;
+}
+
 void
 relays_on_frame (Relays *r, uint32_t connection, int64_t now_us)
 {

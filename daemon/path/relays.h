@@ -13,7 +13,9 @@
 #define RELAYS_BAD_NODE_US    (30 * USEC_PER_SEC)
 #define RELAYS_MAX            16 /* beside home */
 #define RELAYS_BACKOFF_MAX_US (5 * USEC_PER_SEC)
-#define RELAYS_REFUSALS       3 /* running, before it is said */
+#define RELAYS_RESTART_MAX_US (10 * USEC_PER_SEC) /* a relay that asks for more is not waited for  \
+                                                   */
+#define RELAYS_REFUSALS 3                         /* running, before it is said */
 
 typedef struct Relays Relays;
 
@@ -47,6 +49,10 @@ uint16_t relays_region_for (const Relays *relays, uint16_t home, uint32_t connec
 bool relays_on_up (Relays *relays, uint32_t connection, const IpAddr *local, int64_t now_us);
 bool relays_on_closed (Relays *relays, uint32_t connection, PathRelayClosed reason,
                        const char *text, int64_t now_us);
+
+/* The relay goes away on purpose, by its own word for BACK_US: another node of the region is taken
+ * at once, or this one again when it is back. */
+bool relays_on_restarting (Relays *relays, uint32_t connection, int64_t back_us, int64_t now_us);
 void relays_on_frame (Relays *relays, uint32_t connection, int64_t now_us);
 uint16_t relays_region_of (const Relays *relays, uint32_t connection);
 

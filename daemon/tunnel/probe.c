@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PROBE_US (3 * USEC_PER_SEC) /* netcheck waits no longer than five seconds in all */
+#define ANSWER_GOOD 299
+#define PROBE_US    (3 * USEC_PER_SEC) /* netcheck waits no longer than five seconds in all */
 
 Probe *
 probe_new (const StreamContext *context, uint32_t number, const PathRelayNode *node, int64_t now_us,
@@ -61,7 +62,7 @@ read_answer (Probe *probe, int64_t now_us)
     case HTTP1_DONE:
       /* The set-up is not counted, only the answer: as a STUN probe would measure. */
       probe->done = true;
-      if (head.status < 400)
+      if (head.status <= ANSWER_GOOD) /* more: it was somebody on the way who answered */
         probe->latency_us = now_us - probe->asked_us;
       probe->ipv6 = stream_local_address (&probe->stream).family == 6;
       break;

@@ -161,6 +161,12 @@ handle_action (Net *net, Relay *r, const DerpClientAction *action)
     case DERP_CLIENT_ACTION_HEALTH:
       tell_main (net, r, r->stream.up, action->health);
       break;
+    case DERP_CLIENT_ACTION_RESTARTING:
+      event.type = PATH_EVENT_RELAY_RESTARTING;
+      event.relay_restarting.connection = r->connection;
+      event.relay_restarting.back_us = action->restart_us;
+      net_feed_path (net, &event);
+      break;
     case DERP_CLIENT_ACTION_PEER_PRESENT: /* is for relays */
       break;
     case DERP_CLIENT_ACTION_CLOSE:

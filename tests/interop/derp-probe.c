@@ -111,6 +111,7 @@ take_actions (Node *n, int64_t now_us)
         n->last_gone = a.peer_gone.peer;
         break;
       case DERP_CLIENT_ACTION_HEALTH:
+      case DERP_CLIENT_ACTION_RESTARTING:
       case DERP_CLIENT_ACTION_PEER_PRESENT:
         break;
       case DERP_CLIENT_ACTION_CLOSE:

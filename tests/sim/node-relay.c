@@ -104,6 +104,12 @@ relay_action (SimNode *node, uint32_t connection, const DerpClientAction *action
       event.relay_peer_gone.peer = action->peer_gone.peer;
       node_feed_path (node, &event);
       break;
+    case DERP_CLIENT_ACTION_RESTARTING:
+      event.type = PATH_EVENT_RELAY_RESTARTING;
+      event.relay_restarting.connection = connection;
+      event.relay_restarting.back_us = action->restart_us;
+      node_feed_path (node, &event);
+      break;
     case DERP_CLIENT_ACTION_PEER_PRESENT:
     case DERP_CLIENT_ACTION_HEALTH:
       break;

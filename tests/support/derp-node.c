@@ -107,6 +107,9 @@ take_actions (DerpNode *n, int64_t now_us)
       case DERP_CLIENT_ACTION_HEALTH:
         n->health++;
         break;
+      case DERP_CLIENT_ACTION_RESTARTING:
+        n->restart_us = a.restart_us;
+        break;
       case DERP_CLIENT_ACTION_CLOSE:
         end (n, a.close.text);
         break;

@@ -24,7 +24,8 @@ typedef struct
   NodePublic last_source;
   uint64_t gone; /* notices that somebody is not there */
   NodePublic last_gone;
-  unsigned health; /* texts about the connection */
+  unsigned health;    /* texts about the connection */
+  int64_t restart_us; /* when the relay said that it goes away: for how long */
   int64_t arrived_us;
 } DerpNode;
 

@@ -497,6 +497,7 @@ test_news_for_those_who_take_them (void)
   relay_rig_log_in (&rig, "{\"version\":2}");
   relay_client_health (&rig.client, "duplicate");
   relay_client_present (&rig.client, &rig.b, &(IpPort){0}, 1);
+  relay_client_restarting (&rig.client, 2000);
   relay_rig_take (&rig);
   g_assert_cmpuint (rig.out.size, ==, 0);
   relay_rig_clear (&rig);
@@ -505,6 +506,9 @@ test_news_for_those_who_take_them (void)
   relay_client_health (&rig.client, "duplicate");
   relay_rig_take (&rig);
   assert_hex (rig.out.data, rig.out.size, "14000000096475706c6963617465");
+  relay_client_restarting (&rig.client, 2000);
+  relay_rig_take (&rig);
+  assert_hex (rig.out.data, rig.out.size, "1500000008000007d000002710");
   relay_rig_clear (&rig);
 }
 

@@ -46,12 +46,11 @@ active (RelayRegistry *registry, unsigned key)
 static size_t
 leave (RelayRegistry *registry, RelayPresence *presence, bool *last)
 {
-  NodePublic *heard;
-  size_t n;
+  RelayHeard heard;
 
-  *last = relay_registry_leave (registry, presence, &heard, &n);
-  g_free (heard);
-  return n;
+  *last = relay_registry_leave (registry, presence, &heard);
+  g_free (heard.keys);
+  return heard.n;
 }
 
 static void
@@ -102,28 +101,55 @@ test_heard (void)
 {
   RelayRegistry *registry = relay_registry_new (true);
   RelayPresence *a = join (registry, 1, 10), *again = join (registry, 1, 11);
-  NodePublic *heard;
-  size_t n;
+  RelayHeard heard;
 
   for (unsigned round = 0; round < 2; round++)
     for (unsigned i = 0; i < 100; i++) {
       NodePublic key = key_of (1000 + i);
       relay_registry_heard (registry, i % 2 ? a : again, &key);
     }
-  g_assert_false (relay_registry_leave (registry, a, &heard, &n));
-  g_assert_true (relay_registry_leave (registry, again, &heard, &n));
-  g_assert_cmpuint (n, ==, 100);
-  g_free (heard);
+  g_assert_false (relay_registry_leave (registry, a, &heard));
+  g_assert_cmpuint (heard.n, ==, 0);
+  g_assert_true (relay_registry_leave (registry, again, &heard));
+  g_assert_cmpuint (heard.n, ==, 100);
+  g_free (heard.keys);
   /* A flood is bounded. */
   a = join (registry, 1, 10);
   for (unsigned i = 0; i < 100000; i++) {
     NodePublic key = key_of (1000 + i);
     relay_registry_heard (registry, a, &key);
   }
-  g_assert_true (relay_registry_leave (registry, a, &heard, &n));
-  g_assert_cmpuint (n, >, RELAY_HEARD_MAX / 2);
-  g_assert_cmpuint (n, <=, 2 * RELAY_HEARD_MAX);
-  g_free (heard);
+  g_assert_true (relay_registry_leave (registry, a, &heard));
+  g_assert_cmpuint (heard.n, >, RELAY_HEARD_MAX / 2);
+  g_assert_cmpuint (heard.n, <=, 2 * RELAY_HEARD_MAX);
+  g_free (heard.keys);
+  relay_registry_free (registry);
+}
+
+/* A key is gone when neither this relay nor another one of the region has it. */
+static void
+test_heard_in_the_region (void)
+{
+  RelayRegistry *registry = relay_registry_new (true);
+  NodePublic key = key_of (1), listener = key_of (2);
+  RelayHeard heard;
+
+  /* Nobody has the key: nothing is remembered. */
+  relay_registry_heard_from (registry, &key, &listener);
+  relay_registry_forward (registry, &key, handle_of (20));
+  relay_registry_forward (registry, &key, handle_of (21));
+  relay_registry_heard_from (registry, &key, &listener);
+  RelayPresence *here = join (registry, 1, 10);
+  g_assert_true (relay_registry_leave (registry, here, &heard));
+  g_assert_cmpuint (heard.n, ==, 0);
+  relay_registry_unforward (registry, &key, handle_of (20), &heard);
+  g_assert_cmpuint (heard.n, ==, 0);
+  relay_registry_unforward (registry, &key, handle_of (21), &heard);
+  g_assert_cmpuint (heard.n, ==, 1);
+  g_assert_true (key_same (&heard.keys[0], &listener));
+  g_free (heard.keys);
+  relay_registry_unforward (registry, &key, handle_of (21), &heard);
+  g_assert_cmpuint (heard.n, ==, 0);
   relay_registry_free (registry);
 }
 
@@ -157,6 +183,7 @@ test_forwarders (void)
   RelayRegistry *registry = relay_registry_new (true);
   NodePublic key = key_of (1);
   RelayHandle to;
+  RelayHeard heard;
   bool last;
 
   relay_registry_forward (registry, &key, handle_of (20));
@@ -167,10 +194,10 @@ test_forwarders (void)
   RelayPresence *here = join (registry, 1, 10);
   g_assert_cmpint (active (registry, 1), ==, 10);
   leave (registry, here, &last);
-  relay_registry_unforward (registry, &key, handle_of (20));
+  relay_registry_unforward (registry, &key, handle_of (20), &heard);
   g_assert_cmpint (relay_registry_find (registry, &key, &to), ==, RELAY_FORWARD);
   g_assert_cmpuint (to.slot, ==, 21);
-  relay_registry_unforward (registry, &key, handle_of (21));
+  relay_registry_unforward (registry, &key, handle_of (21), &heard);
   g_assert_cmpint (relay_registry_find (registry, &key, &to), ==, RELAY_NOWHERE);
   relay_registry_free (registry);
 }
@@ -357,6 +384,7 @@ main (int argc, char **argv)
                    test_same_key);
   g_test_add_func ("/relay-registry/two-machines-with-one-key-are-told-once", test_two_machines);
   g_test_add_func ("/relay-registry/who-heard-is-told-once-and-bounded", test_heard);
+  g_test_add_func ("/relay-registry/a-key-is-gone-when-no-relay-has-it", test_heard_in_the_region);
   g_test_add_func ("/relay-registry/members-come-and-go", test_members);
   g_test_add_func ("/relay-registry/local-connections-are-before-forwarders", test_forwarders);
   g_test_add_func ("/relay-registry/many-keys", test_many);

@@ -323,18 +323,46 @@ test_mesh (void)
   g_assert_cmpuint (nodes[1].packets, >, 0);
   g_assert_true (key_same (&nodes[0].last_source, &keys[1]));
   g_assert_true (key_same (&nodes[1].last_source, &keys[0]));
-  /* One goes: the other relay knows it. */
+  /* By now either relay knows the other's clients. */
+  uint64_t had = nodes[0].packets;
+  derp_node_send (&nodes[1], &keys[0], "back", 4, clock_now_us ());
+  WAIT_FOR (nodes, 2, nodes[0].packets > had);
+  /* One goes: who heard from it at the other relay is told without asking. */
   derp_node_close (&nodes[1]);
-  for (int64_t until = clock_now_us () + LIMIT_US; nodes[0].gone == 0 && clock_now_us () < until;) {
+  WAIT_FOR (nodes, 1, nodes[0].gone == 1);
+  g_assert_true (key_same (&nodes[0].last_gone, &keys[1]));
+  for (int64_t until = clock_now_us () + LIMIT_US; nodes[0].gone == 1 && clock_now_us () < until;) {
     derp_node_send (&nodes[0], &keys[1], disco, sizeof disco, clock_now_us ());
     derp_nodes_pump (nodes, 1, 50);
   }
-  g_assert_cmpuint (nodes[0].gone, >, 0);
+  g_assert_cmpuint (nodes[0].gone, >, 1);
   derp_node_close (&nodes[0]);
   for (int i = 0; i < 2; i++) {
     rig_clear (&rigs[i]);
     g_free ((char *)peers[i][0]);
   }
+}
+
+/* Clients learn that it is not for good, and the rest that they have before it. */
+static void
+test_stop (void)
+{
+  DerpNode nodes[2];
+  Rig rig;
+
+  rig_init (&rig, (RelayOptions){.open = true, .workers = 2});
+  open_all (&rig, nodes, 2, NULL);
+  relay_free (rig.relay);
+  WAIT_FOR (nodes, 2, nodes[0].closed && nodes[1].closed);
+  for (int i = 0; i < 2; i++) {
+    g_assert_cmpint (nodes[i].restart_us, >=, 100 * USEC_PER_MSEC);
+    g_assert_cmpint (nodes[i].restart_us, <, USEC_PER_SEC);
+  }
+  close_all (nodes, 2);
+  rig_start (&rig, (RelayOptions){.open = true, .workers = 2});
+  open_all (&rig, nodes, 2, NULL);
+  close_all (nodes, 2);
+  rig_clear (&rig);
 }
 
 /* ---- the threads ---- */
@@ -428,6 +456,7 @@ main (int argc, char **argv)
   g_test_add_func ("/relay/one-that-reads-nothing-is-closed-and-hurts-nobody", test_slow_reader);
   g_test_add_func ("/relay/a-new-certificate-leaves-connections-alone", test_certificate);
   g_test_add_func ("/relay/relays-of-a-region-pass-packets-on", test_mesh);
+  g_test_add_func ("/relay/one-that-stops-says-when-to-come-back", test_stop);
   g_test_add_func ("/relay/crowds-come-and-go-on-four-workers", test_crowds);
   return g_test_run ();
 }

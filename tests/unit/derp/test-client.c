@@ -179,7 +179,7 @@ test_unknown_frames (void)
   Rig *rig = rig_new (true);
   DerpClientAction action;
   g_autofree uint8_t *body = g_malloc0 (DERP_BODY_MAX + 1);
-  static const uint8_t types[] = {0x0b, 0x7f, 0xff, DERP_RESTARTING, DERP_CLIENT_INFO};
+  static const uint8_t types[] = {0x0b, 0x7f, 0xff, DERP_WATCH_CONNS, DERP_CLIENT_INFO};
 
   log_in (rig);
   for (size_t i = 0; i < sizeof types; i++)
@@ -278,6 +278,21 @@ test_health (void)
   rig_free (rig);
 }
 
+static void
+test_restarting (void)
+{
+  Rig *rig = rig_new (true);
+  DerpClientAction action;
+
+  log_in (rig);
+  feed_frame (rig, DERP_RESTARTING, "\0\0\x07\xd0\0\0\x27", 7); /* too short */
+  feed_frame (rig, DERP_RESTARTING, "\0\0\x07\xd0\0\0\x27\x10", 8);
+  expect (rig, DERP_CLIENT_ACTION_RESTARTING, &action);
+  g_assert_cmpint (action.restart_us, ==, 2 * USEC_PER_SEC);
+  assert_nothing (rig);
+  rig_free (rig);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -297,5 +312,6 @@ main (int argc, char **argv)
   g_test_add_func ("/derp/client/closes-after-120-s-of-silence", test_silence);
   g_test_add_func ("/derp/client/pings-when-nothing-comes-back", test_own_probing);
   g_test_add_func ("/derp/client/passes-on-health", test_health);
+  g_test_add_func ("/derp/client/passes-on-that-the-relay-restarts", test_restarting);
   return g_test_run ();
 }

@@ -359,6 +359,47 @@ test_refused (void)
   rig_free (rig);
 }
 
+static void
+restarting (Rig *rig, int64_t back_us)
+{
+  PathEvent event = {.type = PATH_EVENT_RELAY_RESTARTING};
+
+  event.relay_restarting.connection
+      = rig_last (rig, PATH_ACTION_RELAY_CONNECT)->relay_connect.connection;
+  event.relay_restarting.back_us = back_us;
+  rig_input (rig, &event);
+}
+
+static void
+test_restarting (void)
+{
+  Rig *rig = rig_new ();
+
+  /* Another node of the region is there at once. */
+  set_json (rig, NODE_A "," NODE_B);
+  rig_run (rig, SECOND);
+  rig_relay_up (rig);
+  restarting (rig, 2 * SECOND);
+  g_assert_cmpuint (rig_count (rig, PATH_ACTION_RELAY_CLOSE), ==, 1);
+  g_assert_cmpstr (connecting (rig)->node_name, ==, "1b");
+  rig_free (rig);
+
+  /* The only one is waited for, as long as it says but no longer than is good. */
+  for (int i = 0; i < 2; i++) {
+    rig = rig_new ();
+    set_json (rig, NODE_A);
+    rig_run (rig, SECOND);
+    rig_relay_up (rig);
+    restarting (rig, i == 0 ? 2 * SECOND : 3600 * SECOND);
+    rig_clear (rig);
+    rig_run (rig, i == 0 ? 1900 * MSEC : 9900 * MSEC);
+    g_assert_cmpuint (rig_count (rig, PATH_ACTION_RELAY_CONNECT), ==, 0);
+    rig_run (rig, 200 * MSEC);
+    g_assert_cmpuint (rig_count (rig, PATH_ACTION_RELAY_CONNECT), ==, 1);
+    rig_free (rig);
+  }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -376,5 +417,6 @@ main (int argc, char **argv)
   ADD ("home-lost-while-control-is-away-is-replaced", test_home_lost_while_control_is_away);
   ADD ("connections-are-limited", test_many_regions);
   ADD ("refusal-is-told", test_refused);
+  ADD ("one-that-restarts-is-left-and-found-again", test_restarting);
   return g_test_run ();
 }

@@ -1,5 +1,6 @@
-/* The way to a relay through an HTTP proxy (spec/derp.md §3.2). */
-#include "tunnel/stream.h"
+/* The way to a relay through an HTTP proxy (spec/derp.md §3.2), and how long a relay's answer takes
+ * (§3.7). */
+#include "tunnel/probe.h"
 
 #include "base/bytes.h"
 #include "certificates.h"
@@ -193,6 +194,60 @@ test_names (void)
   rig_clear (&rig);
 }
 
+/* Runs until DONE; time stands still at NOW. */
+static void
+run_probe (Rig *rig, Probe *probe, int64_t now_us, const bool *done)
+{
+  struct epoll_event event;
+
+  for (int64_t until = clock_now_us () + LIMIT_US; !*done && clock_now_us () < until;) {
+    serve (rig);
+    if (epoll_wait (rig->context.epoll, &event, 1, 5) > 0)
+      stream_io (&probe->stream, now_us);
+    probe_drive (probe, now_us);
+  }
+  g_assert_true (*done);
+}
+
+/* Only the answer is timed, not the way to it; and it has to be the relay's own. */
+static void
+test_latency (void)
+{
+  static const struct
+  {
+    const char *answer;
+    bool good;
+  } cases[] = {
+      {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", true},
+      {"HTTP/1.1 204 No Content\r\n\r\n", true},
+      {"HTTP/1.1 302 Found\r\nLocation: http://portal.lab/\r\n\r\n", false},
+      {"HTTP/1.1 404 Not Found\r\n\r\n", false},
+  };
+
+  for (size_t i = 0; i < G_N_ELEMENTS (cases); i++) {
+    int64_t now_us = 1000 * USEC_PER_SEC;
+    bool resolve;
+    Rig rig;
+
+    rig_init (&rig, "HTTP/1.1 200 OK\r\n\r\n");
+    Probe *probe = probe_new (&rig.context, 1, &rig.node, now_us, &resolve);
+    now_us += 900 * USEC_PER_MSEC; /* spent on the way */
+    run_probe (&rig, probe, now_us, &probe->asked);
+    for (int64_t until = clock_now_us () + LIMIT_US;
+         !memmem (rig.plain.data, rig.plain.size, "\r\n\r\n", 4) && clock_now_us () < until;)
+      serve (&rig);
+    Buffer out = {0};
+    tls_write_to (rig.server, cases[i].answer, strlen (cases[i].answer), &out);
+    g_assert_cmpint (send (rig.fd, out.data, out.size, 0), ==, (ssize_t)out.size);
+    buffer_free (&out);
+    run_probe (&rig, probe, now_us + 42 * USEC_PER_MSEC, &probe->done);
+    g_assert_cmpint (probe->latency_us, ==,
+                     cases[i].good ? 42 * USEC_PER_MSEC : NETCHECK_NO_LATENCY);
+    probe_free (probe);
+    rig_clear (&rig);
+  }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -200,5 +255,6 @@ main (int argc, char **argv)
   g_test_add_func ("/tunnel/stream/leads-through-a-proxy-to-the-relay", test_through);
   g_test_add_func ("/tunnel/stream/tells-what-a-proxy-answered", test_refused);
   g_test_add_func ("/tunnel/stream/resolves-the-proxy-unless-excepted", test_names);
+  g_test_add_func ("/tunnel/probe/times-the-answer-alone", test_latency);
   return g_test_run ();
 }
