@@ -1,8 +1,8 @@
 /* warren: finds the command, prints help, gives exit codes. spec/local-services.md §4. */
 #include "cli/cli.h"
+#include "client/language.h"
 
 #include <glib/gi18n-lib.h>
-#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -170,10 +170,7 @@ main (int argc, char **argv)
   WarrenExitCode code = WARREN_EXIT_USAGE;
   gboolean help = FALSE;
 
-  setlocale (LC_ALL, "");
-  bindtextdomain (GETTEXT_PACKAGE, LOCALEDIR);
-  bind_textdomain_codeset (GETTEXT_PACKAGE, "UTF-8");
-  textdomain (GETTEXT_PACKAGE);
+  warren_language_init ();
   if (take_globals (&cli, argv, rest, &help))
     code = dispatch (&cli, (char **)rest->pdata, help);
   cli_close (&cli);

@@ -1,7 +1,6 @@
+#include "client/language.h"
 #include "tray/tray.h"
 
-#include <glib/gi18n-lib.h>
-#include <locale.h>
 #include <malloc.h>
 
 int
@@ -11,10 +10,7 @@ main (int argc, char **argv)
 
   /* One heap for the few threads of GIO: it runs all day long beside everything else. */
   mallopt (M_ARENA_MAX, 1);
-  setlocale (LC_ALL, "");
-  bindtextdomain (GETTEXT_PACKAGE, LOCALEDIR);
-  bind_textdomain_codeset (GETTEXT_PACKAGE, "UTF-8");
-  textdomain (GETTEXT_PACKAGE);
+  warren_language_init ();
   app = warren_tray_new ();
   return g_application_run (app, argc, argv);
 }
