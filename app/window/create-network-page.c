@@ -2,7 +2,8 @@
 
 #include "client/error.h"
 #include "client/join.h"
-#include "window/network-check.h"
+#include "client/network-check.h"
+#include "window/rows.h"
 
 #include <adwaita.h>
 #include <glib/gi18n-lib.h>
@@ -70,7 +71,7 @@ check (WarrenCreateNetworkPage *self)
   const char *first = NULL;
 
   for (gsize i = 0; i < G_N_ELEMENTS (checks); i++) {
-    warren_check_show (checks[i].row, checks[i].wrong == NULL);
+    warren_entry_mark (checks[i].row, checks[i].wrong == NULL);
     if (first == NULL)
       first = checks[i].wrong;
   }
@@ -220,6 +221,12 @@ warren_create_network_page_reset (WarrenCreateNetworkPage *self)
  * -----------------------------------------------------------------------------------------------
  */
 
+static gboolean
+warren_create_network_page_grab_focus (GtkWidget *widget)
+{
+  return gtk_widget_grab_focus (GTK_WIDGET (WARREN_CREATE_NETWORK_PAGE (widget)->name_row));
+}
+
 static void
 warren_create_network_page_dispose (GObject *object)
 {
@@ -234,6 +241,7 @@ warren_create_network_page_class_init (WarrenCreateNetworkPageClass *klass)
   GtkWidgetClass *widget_class = GTK_WIDGET_CLASS (klass);
 
   G_OBJECT_CLASS (klass)->dispose = warren_create_network_page_dispose;
+  widget_class->grab_focus = warren_create_network_page_grab_focus;
   signals[SIGNAL_CREATED]
       = g_signal_new ("created", WARREN_TYPE_CREATE_NETWORK_PAGE, G_SIGNAL_RUN_LAST, 0, NULL, NULL,
                       NULL, G_TYPE_NONE, 1, G_TYPE_STRING);

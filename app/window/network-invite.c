@@ -1,8 +1,8 @@
 #include "window/network-invite.h"
 
 #include "client/invite.h"
+#include "client/network-check.h"
 #include "window/format.h"
-#include "window/network-check.h"
 #include "window/qr-paintable.h"
 #include "window/rows.h"
 

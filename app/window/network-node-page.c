@@ -1,7 +1,7 @@
 #include "window/network-node-page.h"
 
+#include "client/network-check.h"
 #include "window/format.h"
-#include "window/network-check.h"
 #include "window/rows.h"
 
 #include <glib/gi18n-lib.h>
@@ -111,8 +111,6 @@ add_route (WarrenNetworkNodePage *self, const char *route, const char *title, co
   gtk_widget_set_valign (toggle, GTK_ALIGN_CENTER);
   gtk_switch_set_active (GTK_SWITCH (toggle),
                          g_strv_contains ((const char *const *)facts->routes, route));
-  gtk_accessible_update_property (GTK_ACCESSIBLE (toggle), GTK_ACCESSIBLE_PROPERTY_LABEL, title,
-                                  -1);
   g_object_set_data_full (G_OBJECT (toggle), "route", g_strdup (route), g_free);
   g_signal_connect_swapped (toggle, "state-set", G_CALLBACK (on_route_switch), self);
   adw_action_row_add_suffix (row, toggle);
@@ -208,7 +206,7 @@ on_name_changed (WarrenNetworkNodePage *self)
 {
   const char *name = gtk_editable_get_text (GTK_EDITABLE (self->name_row));
 
-  warren_check_show (self->name_row, warren_check_label (name) == NULL);
+  warren_entry_mark (self->name_row, warren_check_label (name) == NULL);
 }
 
 static void

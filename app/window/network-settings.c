@@ -1,6 +1,6 @@
 #include "window/network-settings.h"
 
-#include "window/network-check.h"
+#include "client/network-check.h"
 #include "window/rows.h"
 
 #include <glib/gi18n-lib.h>
@@ -114,7 +114,7 @@ on_servers_changed (WarrenNetworkSettings *self)
 {
   const char *text = gtk_editable_get_text (GTK_EDITABLE (self->servers_row));
 
-  warren_check_show (self->servers_row, warren_check_servers (text) == NULL);
+  warren_entry_mark (self->servers_row, warren_check_servers (text) == NULL);
 }
 
 static void

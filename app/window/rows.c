@@ -109,6 +109,18 @@ warren_entry_show (AdwEntryRow *row, const char *text)
 }
 
 void
+warren_entry_mark (AdwEntryRow *row, gboolean right)
+{
+  if (right)
+    gtk_widget_remove_css_class (GTK_WIDGET (row), "error");
+  else
+    gtk_widget_add_css_class (GTK_WIDGET (row), "error");
+  gtk_accessible_update_state (GTK_ACCESSIBLE (row), GTK_ACCESSIBLE_STATE_INVALID,
+                               right ? GTK_ACCESSIBLE_INVALID_FALSE : GTK_ACCESSIBLE_INVALID_TRUE,
+                               -1);
+}
+
+void
 warren_confirm (GtkWidget *view, const char *title, const char *text, const char *yes,
                 GCallback answer)
 {

@@ -31,6 +31,9 @@ void warren_switch_show (GtkSwitch *toggle, gboolean on, gpointer data);
 /* What is true, unless the user is typing something else into ROW. */
 void warren_entry_show (AdwEntryRow *row, const char *text);
 
+/* Marks ROW as wrong or right, for the eye and for screen readers. */
+void warren_entry_mark (AdwEntryRow *row, gboolean right);
+
 /* A question before something that cannot be undone: ANSWER gets the response "yes" or "no". */
 void warren_confirm (GtkWidget *view, const char *title, const char *text, const char *yes,
                      GCallback answer);

@@ -1,4 +1,4 @@
-#include "window/network-check.h"
+#include "client/network-check.h"
 
 #include <arpa/inet.h>
 #include <glib/gi18n-lib.h>
@@ -123,18 +123,6 @@ warren_check_tags (const char *text)
       tags[i] = tag;
     }
   return g_strjoinv (",", tags);
-}
-
-void
-warren_check_show (AdwEntryRow *row, gboolean right)
-{
-  if (right)
-    gtk_widget_remove_css_class (GTK_WIDGET (row), "error");
-  else
-    gtk_widget_add_css_class (GTK_WIDGET (row), "error");
-  gtk_accessible_update_state (GTK_ACCESSIBLE (row), GTK_ACCESSIBLE_STATE_INVALID,
-                               right ? GTK_ACCESSIBLE_INVALID_FALSE : GTK_ACCESSIBLE_INVALID_TRUE,
-                               -1);
 }
 
 char *

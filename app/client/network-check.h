@@ -2,7 +2,7 @@
  * translated sentence that says what is wrong; the network itself checks again. Main thread. */
 #pragma once
 
-#include <adwaita.h>
+#include <gio/gio.h>
 
 /* A name of letters, digits and hyphens, as a label of DNS. */
 const char *warren_check_label (const char *text);
@@ -20,9 +20,6 @@ char *warren_check_tags (const char *text);
 
 /* What is separated by commas or spaces. Free with g_strfreev. */
 char **warren_check_split (const char *text);
-
-/* Marks ROW as wrong or right, for the eye and for screen readers. */
-void warren_check_show (AdwEntryRow *row, gboolean right);
 
 /* An IPv4 address of this computer by which others nearby may reach it, or NULL. Free with g_free.
  */
