@@ -16,6 +16,7 @@ struct _WarrenExitPage
   GtkCheckButton *auto_check;
   GtkWidget *none_row;
   GtkWidget *auto_row;
+  AdwActionRow *suggested_row;
   GtkListBox *fixed_list;
   GtkListBox *node_list;
   GtkSearchEntry *search;
@@ -23,7 +24,9 @@ struct _WarrenExitPage
 
   WarrenClient *client;
   GtkFilter *filter;
-  char *needle; /* folded */
+  GCancellable *cancellable; /* of the question for the best one, while mapped */
+  char *suggested;           /* its id, or NULL */
+  char *needle;              /* folded */
 };
 
 G_DEFINE_FINAL_TYPE (WarrenExitPage, warren_exit_page, GTK_TYPE_WIDGET)
@@ -99,7 +102,10 @@ choose (WarrenExitPage *self, const char *node)
 static void
 on_fixed_activated (WarrenExitPage *self, GtkWidget *row)
 {
-  choose (self, row == self->none_row ? "" : "auto:any");
+  if (row == GTK_WIDGET (self->suggested_row) && self->suggested != NULL)
+    choose (self, self->suggested);
+  else
+    choose (self, row == self->none_row ? "" : "auto:any");
 }
 
 static void
@@ -123,6 +129,64 @@ on_lan_switch (WarrenExitPage *self, gboolean wanted)
   return TRUE;
 }
 
+/* --- the best one
+ * ------------------------------------------------------------------------------------------ */
+
+static void
+show_suggestion (WarrenExitPage *self)
+{
+  WarrenDevice *device
+      = self->suggested != NULL
+            ? warren_device_list_lookup (warren_client_get_devices (self->client), self->suggested)
+            : NULL;
+  g_autofree char *label = device != NULL ? warren_device_dup_exit_label (device) : NULL;
+
+  gtk_widget_set_visible (GTK_WIDGET (self->suggested_row), device != NULL);
+  if (device != NULL)
+    adw_preferences_row_set_title (ADW_PREFERENCES_ROW (self->suggested_row), label);
+}
+
+/* No answer is no suggestion: it may be too early to tell. */
+static void
+on_suggestion (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (WarrenExitPage) self = user_data;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *id = NULL;
+
+  if (!warren_bus_session_call_suggest_exit_node_finish (WARREN_BUS_SESSION (source), &id, NULL,
+                                                         NULL, result, &error)
+      && g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    return;
+  g_free (self->suggested);
+  self->suggested = g_steal_pointer (&id);
+  show_suggestion (self);
+}
+
+static void
+warren_exit_page_map (GtkWidget *widget)
+{
+  WarrenExitPage *self = WARREN_EXIT_PAGE (widget);
+  WarrenSession *session = warren_client_get_session (self->client);
+
+  GTK_WIDGET_CLASS (warren_exit_page_parent_class)->map (widget);
+  self->cancellable = g_cancellable_new ();
+  if (session != NULL)
+    warren_bus_session_call_suggest_exit_node (warren_session_get_bus (session),
+                                               G_DBUS_CALL_FLAGS_NONE, -1, self->cancellable,
+                                               on_suggestion, g_object_ref (self));
+}
+
+static void
+warren_exit_page_unmap (GtkWidget *widget)
+{
+  WarrenExitPage *self = WARREN_EXIT_PAGE (widget);
+
+  g_cancellable_cancel (self->cancellable);
+  g_clear_object (&self->cancellable);
+  GTK_WIDGET_CLASS (warren_exit_page_parent_class)->unmap (widget);
+}
+
 /* --- following the daemon
  * ------------------------------------------------------------------------- */
 
@@ -142,6 +206,7 @@ on_client_changed (WarrenExitPage *self)
   else if (exit.automatic)
     gtk_check_button_set_active (self->auto_check, TRUE);
   warren_switch_show (self->lan_switch, allow_lan, self);
+  show_suggestion (self);
 }
 
 static void
@@ -149,6 +214,7 @@ on_devices_updated (WarrenExitPage *self, guint change)
 {
   if ((change & WARREN_DEVICE_CHANGED_GROUP) != 0)
     gtk_filter_changed (self->filter, GTK_FILTER_CHANGE_DIFFERENT);
+  show_suggestion (self);
 }
 
 void
@@ -187,6 +253,7 @@ warren_exit_page_dispose (GObject *object)
   g_clear_object (&self->filter);
   g_clear_object (&self->client);
   g_clear_pointer (&self->needle, g_free);
+  g_clear_pointer (&self->suggested, g_free);
   gtk_widget_dispose_template (GTK_WIDGET (self), WARREN_TYPE_EXIT_PAGE);
   G_OBJECT_CLASS (warren_exit_page_parent_class)->dispose (object);
 }
@@ -197,12 +264,15 @@ warren_exit_page_class_init (WarrenExitPageClass *klass)
   GtkWidgetClass *widget_class = GTK_WIDGET_CLASS (klass);
 
   G_OBJECT_CLASS (klass)->dispose = warren_exit_page_dispose;
+  widget_class->map = warren_exit_page_map;
+  widget_class->unmap = warren_exit_page_unmap;
   gtk_widget_class_set_template_from_resource (widget_class,
                                                "/org/warrenvpn/Warren/ui/exit-page.ui");
   gtk_widget_class_bind_template_child (widget_class, WarrenExitPage, none_check);
   gtk_widget_class_bind_template_child (widget_class, WarrenExitPage, auto_check);
   gtk_widget_class_bind_template_child (widget_class, WarrenExitPage, none_row);
   gtk_widget_class_bind_template_child (widget_class, WarrenExitPage, auto_row);
+  gtk_widget_class_bind_template_child (widget_class, WarrenExitPage, suggested_row);
   gtk_widget_class_bind_template_child (widget_class, WarrenExitPage, fixed_list);
   gtk_widget_class_bind_template_child (widget_class, WarrenExitPage, node_list);
   gtk_widget_class_bind_template_child (widget_class, WarrenExitPage, search);
