@@ -98,11 +98,17 @@ set_accelerators (GtkApplication *app)
     const char *action;
     const char *keys[3];
   } accelerators[] = {
-      {"win.toggle-connection", {"<Control>d"}}, {"win.search", {"<Control>f"}},
-      {"win.exit-node", {"<Control>e"}},         {"win.copy-address", {"<Control>c"}},
-      {"win.copy-name", {"<Control><Shift>c"}},  {"win.ping", {"<Control>p"}},
-      {"win.add-account", {"<Control>n"}},       {"win.back", {"<Alt>Left", "Escape"}},
-      {"window.close", {"<Control>w"}},          {"app.quit", {"<Control>q"}},
+      {"win.toggle-connection", {"<Control>d"}},
+      {"win.search", {"<Control>f"}},
+      {"win.exit-node", {"<Control>e"}},
+      {"win.copy-address", {"<Control>c"}},
+      {"win.copy-name", {"<Control><Shift>c"}},
+      {"win.ping", {"<Control>p"}},
+      {"win.add-account", {"<Control>n"}},
+      {"win.network", {"<Control><Shift>n"}},
+      {"win.back", {"<Alt>Left", "Escape"}},
+      {"window.close", {"<Control>w"}},
+      {"app.quit", {"<Control>q"}},
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (accelerators); i++)

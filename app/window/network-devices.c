@@ -224,6 +224,22 @@ on_search_changed (WarrenNetworkDevices *self)
 }
 
 void
+warren_network_devices_start_search (WarrenNetworkDevices *self)
+{
+  gtk_widget_grab_focus (GTK_WIDGET (self->search));
+}
+
+/* Enter opens the first device that was found. */
+static void
+on_search_activate (WarrenNetworkDevices *self)
+{
+  GtkListBoxRow *row = gtk_list_box_get_row_at_index (self->node_list, 0);
+
+  if (row != NULL && g_object_get_data (G_OBJECT (row), "node") != NULL)
+    on_node_activated (self, GTK_WIDGET (row));
+}
+
+void
 warren_network_devices_hide (WarrenNetworkDevices *self, WarrenNetworkNode *node)
 {
   if (g_set_object (&self->hidden, node))
@@ -360,6 +376,7 @@ warren_network_devices_class_init (WarrenNetworkDevicesClass *klass)
   bind_children (widget_class);
   gtk_widget_class_bind_template_callback (widget_class, on_running_switch);
   gtk_widget_class_bind_template_callback (widget_class, on_search_changed);
+  gtk_widget_class_bind_template_callback (widget_class, on_search_activate);
   gtk_widget_class_bind_template_callback (widget_class, on_node_activated);
 }
 

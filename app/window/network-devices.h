@@ -12,5 +12,7 @@ G_DECLARE_FINAL_TYPE (WarrenNetworkDevices, warren_network_devices, WARREN, NETW
 
 void warren_network_devices_set_data (WarrenNetworkDevices *devices, WarrenNetworkData *data);
 
+void warren_network_devices_start_search (WarrenNetworkDevices *devices);
+
 /* NODE is about to be removed and not shown; NULL: none is. */
 void warren_network_devices_hide (WarrenNetworkDevices *devices, WarrenNetworkNode *node);

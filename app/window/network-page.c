@@ -15,7 +15,7 @@
 #include <adwaita.h>
 #include <glib/gi18n-lib.h>
 
-#define UNDO_S 6
+#define UNDO_S 10
 
 struct _WarrenNetworkPage
 {
@@ -29,6 +29,7 @@ struct _WarrenNetworkPage
   WarrenBanner *banner;
   GtkStack *running_stack;
   AdwViewStack *stack;
+  AdwViewSwitcherBar *bottom_bar;
   AdwViewStackPage *devices_page;
   WarrenNetworkDevices *devices;
   WarrenNetworkInvite *invite;
@@ -39,6 +40,7 @@ struct _WarrenNetworkPage
   GActionMap *actions;
   WarrenNetwork *network;
   WarrenNetworkData *data;
+  guint reveal_id;
   AdwToast *undo;               /* while a removal waits for a second thought */
   WarrenNetworkNode *to_remove; /* with it */
 };
@@ -180,6 +182,14 @@ on_remove (WarrenNetworkPage *self, WarrenNetworkNode *node)
 }
 
 void
+warren_network_page_start_search (WarrenNetworkPage *self)
+{
+  adw_leaflet_set_visible_child (self->leaflet, self->main);
+  adw_view_stack_set_visible_child_name (self->stack, "devices");
+  warren_network_devices_start_search (self->devices);
+}
+
+void
 warren_network_page_finish (WarrenNetworkPage *self)
 {
   remove_now (self);
@@ -193,6 +203,26 @@ enable (WarrenNetworkPage *self, const char *name, gboolean enabled)
 {
   g_simple_action_set_enabled (G_SIMPLE_ACTION (g_action_map_lookup_action (self->actions, name)),
                                enabled);
+}
+
+static gboolean
+on_reveal (gpointer data)
+{
+  WarrenNetworkPage *self = data;
+
+  self->reveal_id = 0;
+  adw_view_switcher_bar_set_reveal (
+      self->bottom_bar, warren_network_is_running (self->network)
+                            && adw_view_switcher_title_get_title_visible (self->switcher));
+  return G_SOURCE_REMOVE;
+}
+
+/* It is found out while sizes are given out: a widget that appears then gets none. */
+static void
+on_title_visible (WarrenNetworkPage *self)
+{
+  if (self->reveal_id == 0)
+    self->reveal_id = g_idle_add (on_reveal, self);
 }
 
 static void
@@ -210,6 +240,7 @@ on_network_changed (WarrenNetworkPage *self)
   gtk_stack_set_visible_child_name (self->running_stack, running ? "running" : "stopped");
   adw_view_stack_page_set_badge_number (self->devices_page, pending);
   adw_view_stack_page_set_needs_attention (self->devices_page, pending > 0);
+  on_title_visible (self);
   enable (self, "start", !running);
   enable (self, "stop", running);
   enable (self, "backup", running);
@@ -258,6 +289,7 @@ warren_network_page_dispose (GObject *object)
 {
   WarrenNetworkPage *self = WARREN_NETWORK_PAGE (object);
 
+  g_clear_handle_id (&self->reveal_id, g_source_remove);
   gtk_widget_dispose_template (GTK_WIDGET (self), WARREN_TYPE_NETWORK_PAGE);
   g_clear_object (&self->undo);
   g_clear_object (&self->to_remove);
@@ -278,6 +310,7 @@ bind_children (GtkWidgetClass *widget_class)
   gtk_widget_class_bind_template_child (widget_class, WarrenNetworkPage, banner);
   gtk_widget_class_bind_template_child (widget_class, WarrenNetworkPage, running_stack);
   gtk_widget_class_bind_template_child (widget_class, WarrenNetworkPage, stack);
+  gtk_widget_class_bind_template_child (widget_class, WarrenNetworkPage, bottom_bar);
   gtk_widget_class_bind_template_child (widget_class, WarrenNetworkPage, devices_page);
   gtk_widget_class_bind_template_child (widget_class, WarrenNetworkPage, devices);
   gtk_widget_class_bind_template_child (widget_class, WarrenNetworkPage, invite);
@@ -302,6 +335,7 @@ warren_network_page_class_init (WarrenNetworkPageClass *klass)
                                                "/org/warrenvpn/Warren/ui/network-page.ui");
   bind_children (widget_class);
   gtk_widget_class_bind_template_callback (widget_class, on_visible_child);
+  gtk_widget_class_bind_template_callback (widget_class, on_title_visible);
   gtk_widget_class_bind_template_callback (widget_class, on_retry);
   gtk_widget_class_bind_template_callback (widget_class, on_opened);
   gtk_widget_class_bind_template_callback (widget_class, on_remove);

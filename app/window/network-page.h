@@ -16,5 +16,8 @@ void warren_network_page_set_client (WarrenNetworkPage *page, WarrenClient *clie
 /* From a device back to the list; FALSE if the list is shown already. */
 gboolean warren_network_page_go_back (WarrenNetworkPage *page);
 
+/* To the list of devices, ready to type what to look for. */
+void warren_network_page_start_search (WarrenNetworkPage *page);
+
 /* The window closes: what only waits for a second thought is done now. */
 void warren_network_page_finish (WarrenNetworkPage *page);

@@ -113,7 +113,12 @@ on_ping (GSimpleAction *action, GVariant *parameter, gpointer user_data)
 static void
 on_search (GSimpleAction *action, GVariant *parameter, gpointer user_data)
 {
-  warren_main_page_start_search (WARREN_WINDOW (user_data)->main_page);
+  WarrenWindow *self = user_data;
+
+  if (self->view == WARREN_VIEW_NETWORK)
+    warren_network_page_start_search (self->network_page);
+  else
+    warren_main_page_start_search (self->main_page);
 }
 
 static void

@@ -75,6 +75,8 @@ warren_window_update (WarrenWindow *self)
     if (g_str_equal (page, "create-network"))
       warren_create_network_page_reset (self->create_page);
     gtk_stack_set_visible_child_name (self->pages, page);
+    if (g_str_equal (page, "create-network"))
+      gtk_widget_grab_focus (GTK_WIDGET (self->create_page));
   }
   if (g_str_equal (page, "welcome") && self->invite_server != NULL) {
     warren_welcome_page_invite (self->welcome_page, self->invite_server, self->invite_key);
