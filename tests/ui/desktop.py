@@ -42,13 +42,16 @@ class Desktop:
         self.processes = test.processes
         self.size = size
         read_end, write_end = os.pipe()
+        # Without -noreset it starts anew, and refuses who comes meanwhile, when a probe was its last client.
         self.processes.start(["Xvfb", "-displayfd", str(write_end), "-screen", "0", size + "x24",
-                              "-nolisten", "tcp"], pass_fds=[write_end],
+                              "-nolisten", "tcp", "-noreset"], pass_fds=[write_end],
                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(write_end)
         number = b""
         while not number.endswith(b"\n"):
-            number += os.read(read_end, 16)
+            part = os.read(read_end, 16)
+            assert part, "no display"
+            number += part
         os.close(read_end)
         self.display = ":" + number.decode().strip()
         self.session = harness.Bus(self.processes, test.directory, "session")
@@ -84,7 +87,7 @@ class Desktop:
             if os.path.exists(path):
                 self.run([path])
         process = self.run(["xfce4-panel", "--disable-wm-check"])
-        assert wait_for(lambda: self.owns("org.kde.StatusNotifierWatcher"), 15), "no panel"
+        assert wait_for(lambda: self.owns("org.kde.StatusNotifierWatcher")), "no panel"
         return process
 
     def window_manager(self):
@@ -97,30 +100,37 @@ class Desktop:
         self.run(["openbox", "--config-file", path])
         assert wait_for(lambda: "window id" in subprocess.run(
             ["xprop", "-root", "_NET_SUPPORTING_WM_CHECK"], env=self.env, stdout=subprocess.PIPE,
-            text=True).stdout, 10), "no window manager"
+            text=True).stdout), "no window manager"
 
     def accessibility(self):
         """The accessibility bus, as a desktop session has it."""
         for path in ("/usr/libexec/at-spi-bus-launcher", "/usr/lib/at-spi2-core/at-spi-bus-launcher"):
             if os.path.exists(path):
                 self.run([path, "--launch-immediately"])
-        assert wait_for(lambda: self.owns("org.a11y.Bus"), 10), "no accessibility bus"
+        assert wait_for(lambda: self.owns("org.a11y.Bus")), "no accessibility bus"
         for name in ("GTK_A11Y", "NO_AT_BRIDGE"):
             self.env.pop(name, None)
 
-    def stable_picture(self, name, timeout=15):
-        """A picture of the screen once it has stopped changing and is not empty."""
+    def stable_picture(self, name, timeout=30, colours=150):
+        """A picture of the screen once it has stopped changing and shows more than a frame."""
         end = time.monotonic() + timeout
-        before = None
+        seen = []
         while time.monotonic() < end:
             path = self.picture(name)
-            seen = subprocess.run(["identify", "-format", "%# %k", path], check=True,
-                                  stdout=subprocess.PIPE, text=True).stdout.split()
-            if seen == before and int(seen[1]) > 16:
+            seen.append(subprocess.run(["identify", "-format", "%# %k", path], check=True,
+                                       stdout=subprocess.PIPE, text=True).stdout.split())
+            if seen[-3:] == 3 * seen[-1:] and int(seen[-1][1]) > colours:
                 break
-            before = seen
-            time.sleep(0.5)
+            time.sleep(0.3)
         return path
+
+    def looks_like(self, name, crop=None, timeout=30):
+        """Waits until the screen is like the reference of this name; with WARREN_UI_ACCEPT it
+        becomes the reference once it has stopped changing."""
+        if os.environ.get("WARREN_UI_ACCEPT"):
+            self.stable_picture(name, timeout, 16 if crop else 150)
+            return same_picture(self.picture(name, crop), name)
+        return wait_for(lambda: same_picture(self.picture(name, crop), name), timeout, 0.3)
 
     def owns(self, name):
         return "true" in self.session.call("org.freedesktop.DBus", "/org/freedesktop/DBus",

@@ -53,7 +53,7 @@ def program(name):
     return path
 
 
-def wait_for(what, timeout=5.0, interval=0.02):
+def wait_for(what, timeout=30.0, interval=0.05):
     """The first true result of WHAT, or its last result when the time is up."""
     end = time.monotonic() + timeout
     while True:
@@ -128,7 +128,7 @@ class Mock:
         self.process = self.processes.start(
             [PYTHON, os.path.join(SOURCE, "tests/ui/mock_daemon.py"), "--bus", self.bus.address,
              "--scenario", scenario, "--peers", str(peers)])
-        assert wait_for(self.is_there, 10, 0.05), "the mock daemon did not start"
+        assert wait_for(self.is_there, interval=0.05), "the mock daemon did not start"
 
     def is_there(self):
         return "true" in self.bus.call("org.freedesktop.DBus", "/org/freedesktop/DBus",
@@ -158,12 +158,15 @@ class UserTest(unittest.TestCase):
     peers = 0
 
     def setUp(self):
+        self.prepare()
+        self.bus = Bus(self.processes, self.directory, "system")
+        self.mock = Mock(self.processes, self.bus, self.scenario, self.peers)
+
+    def prepare(self):
         self.directory = tempfile.mkdtemp(prefix="warren-ui-")
         self.processes = Processes()
         self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
         self.addCleanup(self.processes.end_all)
-        self.bus = Bus(self.processes, self.directory, "system")
-        self.mock = Mock(self.processes, self.bus, self.scenario, self.peers)
 
     def environment(self, **more):
         env = {k: v for k, v in os.environ.items()

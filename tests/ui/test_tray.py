@@ -61,7 +61,7 @@ class Host:
             time.sleep(0.005)
 
     def call(self, name, path, interface, method, args):
-        return self.bus.call_sync(name, path, interface, method, args, None, 0, 5000, None).unpack()
+        return self.bus.call_sync(name, path, interface, method, args, None, 0, 30000, None).unpack()
 
     @property
     def item(self):
@@ -114,12 +114,12 @@ class StrictHost(TrayTest):
         super().setUp()
         self.host = Host(self.desktop.session.address)
         self.start()
-        self.assertTrue(self.host.turn(5, lambda: self.host.items))
+        self.assertTrue(self.host.turn(30, lambda: self.host.items))
         self.host.turn(0.4)
         self.host.signals.clear()
 
     def eventually(self, what, message=None):
-        self.assertTrue(self.host.turn(4, what), message)
+        self.assertTrue(self.host.turn(30, what), message)
 
     def test_registers_its_unique_name_with_the_right_first_icon(self):
         self.assertEqual(len(self.host.items), 1)
@@ -132,7 +132,7 @@ class StrictHost(TrayTest):
     def test_every_property_has_its_type(self):
         reply = self.host.bus.call_sync(self.host.item, "/StatusNotifierItem",
                                         "org.freedesktop.DBus.Properties", "GetAll",
-                                        GLib.Variant("(s)", (SNI,)), None, 0, 5000, None)
+                                        GLib.Variant("(s)", (SNI,)), None, 0, 30000, None)
         values = reply.get_child_value(0)
         types = {values.get_child_value(i).get_child_value(0).get_string():
                  values.get_child_value(i).get_child_value(1).get_variant().get_type_string()
@@ -208,9 +208,9 @@ class StrictHost(TrayTest):
     def test_structure_changes_name_every_parent_and_rise(self):
         before = self.host.layout()[0]
         self.mock.RemovePeer("n0007CNTRL")
-        self.eventually(lambda: [s for s in self.host.signals if s[0] == "LayoutUpdated"])
+        self.eventually(lambda: {11, 20} == {s[1][1] for s in self.host.signals
+                                             if s[0] == "LayoutUpdated"}, self.host.signals)
         updates = [s[1] for s in self.host.signals if s[0] == "LayoutUpdated"]
-        self.assertEqual({u[1] for u in updates}, {11, 20})
         self.assertTrue(all(u[0] > before for u in updates))
         self.assertTrue(self.host.menu("AboutToShow", "(i)", 20)[0])
         self.host.layout(20)
@@ -375,20 +375,20 @@ class SignIn(TrayTest):
             out.write("[Default Applications]\nx-scheme-handler/https=browser.desktop\n")
         self.host = Host(self.desktop.session.address)
         self.start()
-        self.assertTrue(self.host.turn(5, lambda: self.host.items))
+        self.assertTrue(self.host.turn(30, lambda: self.host.items))
         self.host.turn(0.3)
 
     def test_click_opens_the_page_once(self):
         self.assertEqual(self.host.label(3), "Sign In…")
         self.host.click(3)
-        self.assertTrue(self.host.turn(5, lambda: os.path.exists(self.browsed)))
+        self.assertTrue(self.host.turn(30, lambda: os.path.exists(self.browsed)))
         with open(self.browsed) as lines:
             self.assertEqual(lines.read().strip(), "https://vpn.example.com/register/"
                              "hskey-authreq-64bcfd297684878119152f56")
-        self.assertTrue(self.host.turn(3, lambda: self.host.label(3) == "Open Page Again"))
+        self.assertTrue(self.host.turn(30, lambda: self.host.label(3) == "Open Page Again"))
         self.assertEqual(self.host.label(7), "Cancel Sign-In")
         self.mock.Approve()
-        self.assertTrue(self.host.turn(5, lambda: self.host.label(1).startswith("Connected")))
+        self.assertTrue(self.host.turn(30, lambda: self.host.label(1).startswith("Connected")))
 
     def test_nothing_opens_by_itself(self):
         self.mock.Scenario("waiting-browser")
@@ -403,13 +403,24 @@ class RealHost(TrayTest):
         # The only item is at the right end of a panel that is 32 pixels high.
         return 1008, 16
 
-    def menu_picture(self, name):
-        self.desktop.xdotool("mousemove", *self.icon_position(), "click", 3)
-        settle(1)
-        path = self.desktop.picture(name, "480x280+544+0")
+    def open_menu(self, name):
+        """Opens the menu and waits until it looks like the picture of this name; again when the
+        icon was not there yet, or the menu shows what was."""
+        for _ in range(6):
+            self.desktop.xdotool("mousemove", *self.icon_position(), "click", 3)
+            settle(0.3)
+            if self.desktop.looks_like(name, "480x280+544+0", 5):
+                return
+            self.close_menu()
+        self.fail(name)
+
+    def close_menu(self):
         self.desktop.xdotool("key", "Escape")
-        settle(0.3)
-        return path
+        settle(0.5)
+
+    def check_menu(self, name):
+        self.open_menu(name)
+        self.close_menu()
 
     def registered(self):
         return self.desktop.session.call("org.kde.StatusNotifierWatcher", "/StatusNotifierWatcher",
@@ -418,35 +429,30 @@ class RealHost(TrayTest):
                                          "RegisteredStatusNotifierItems")
 
     def in_panel(self):
-        return wait_for(lambda: "/StatusNotifierItem" in self.registered(), 10, 0.1)
+        return wait_for(lambda: "/StatusNotifierItem" in self.registered(), interval=0.1)
 
     def test_menu_in_light_and_in_every_kind_of_state(self):
         self.desktop.panel()
         self.start()
         self.assertTrue(self.in_panel())
-        settle(1)
         for name, scenario in (("tray-connected", "connected"), ("tray-stopped", "stopped"),
                                ("tray-exit-offline", "exit-unreachable"),
                                ("tray-problem", "problem:server-unreachable")):
             self.mock.Scenario(scenario)
-            settle(0.8)
-            self.assertTrue(same_picture(self.menu_picture(name), name), name)
+            self.check_menu(name)
 
     def test_menu_on_a_dark_panel(self):
         self.desktop.panel(dark=True)
         self.start()
         self.assertTrue(self.in_panel())
-        settle(1)
-        self.assertTrue(same_picture(self.menu_picture("tray-dark"), "tray-dark"))
+        self.check_menu("tray-dark")
 
     def test_click_in_the_menu_connects(self):
         self.mock.Scenario("stopped")
         self.desktop.panel()
         self.start()
         self.assertTrue(self.in_panel())
-        settle(1)
-        self.desktop.xdotool("mousemove", *self.icon_position(), "click", 3)
-        settle(0.7)
+        self.open_menu("tray-stopped")
         self.desktop.xdotool("key", "Down", "Return")
         self.assertTrue(wait_for(lambda: "Session.Connect" in self.mock.calls()))
 
@@ -454,7 +460,7 @@ class RealHost(TrayTest):
         self.desktop.panel()
         self.start()
         self.assertTrue(self.in_panel())
-        settle(1)
+        self.check_menu("tray-connected")
         self.desktop.xdotool("mousemove", *self.icon_position(), "click", 2)
         self.assertTrue(wait_for(lambda: "Session.Disconnect" in self.mock.calls()))
 
@@ -464,7 +470,7 @@ class RealHost(TrayTest):
         self.assertTrue(self.in_panel())
         self.processes.end(panel)
         self.assertTrue(wait_for(
-            lambda: not self.desktop.owns("org.kde.StatusNotifierWatcher"), 10, 0.1))
+            lambda: not self.desktop.owns("org.kde.StatusNotifierWatcher"), interval=0.1))
         self.desktop.panel()
         self.assertTrue(self.in_panel())
 
@@ -473,7 +479,7 @@ class RealHost(TrayTest):
             self.skipTest("needs xclip")
         host = Host(self.desktop.session.address)
         self.start()
-        self.assertTrue(host.turn(5, lambda: host.items))
+        self.assertTrue(host.turn(30, lambda: host.items))
         host.turn(0.5)
         atlas = [n[0] for n in host.layout(11)[1][2] if "atlas" in n[1].get("label", "")][0]
         for first, expected in ((None, "100.64.0.2"), (18, "atlas.example.ts.net")):
