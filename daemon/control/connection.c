@@ -1,7 +1,7 @@
 #include "control/connection.h"
 
 #include "host/tcp-race.h"
-#include "wire/http1.h"
+#include "wire/proxy-layer.h"
 
 #include <errno.h>
 #include <glib-unix.h>
@@ -16,7 +16,7 @@ typedef enum
 {
   STAGE_RESOLVING,
   STAGE_CONNECTING,
-  STAGE_PROXY, /* CONNECT is sent */
+  STAGE_PROXY, /* it is asked for the way */
   STAGE_TLS,
   STAGE_OPEN,
   STAGE_OVER, /* nothing more is told */
@@ -40,13 +40,15 @@ struct Connection
   TcpRace *race;
   ProxyChoice proxied;
   Proxy proxy;
+  char authorization[PROXY_AUTHORIZATION_MAX];
   TlsContext *context;
   Tls *tls;
   int fd;
   guint in_watch, out_watch;
-  Buffer in;    /* answer of the proxy */
-  Buffer out;   /* ciphertext (or plaintext without TLS) not yet taken by the kernel */
-  Buffer plain; /* from TLS */
+  ProxyLayer *layer; /* below TLS, if there is a proxy */
+  Buffer carried;    /* ciphertext on its way through the proxy's layer */
+  Buffer out;        /* ciphertext (or plaintext without TLS) not yet taken by the kernel */
+  Buffer plain;      /* from TLS */
   ConnectionEvent event;
   void *user_data;
 };
@@ -57,7 +59,10 @@ unref (Connection *c)
   if (--c->references > 0)
     return;
   tls_free (c->tls);
-  buffer_free (&c->in);
+  proxy_layer_free (c->layer);
+  explicit_bzero (&c->proxy, sizeof c->proxy);
+  explicit_bzero (c->authorization, sizeof c->authorization);
+  buffer_free (&c->carried);
   buffer_free (&c->out);
   buffer_free (&c->plain);
   g_clear_pointer (&c->addresses, g_array_unref);
@@ -101,6 +106,13 @@ broken_by (Connection *c, ControlDialFailure failure, int error)
   broken (c, failure, text);
 }
 
+/* A plain HTTP request needs no tunnel through an HTTP proxy. */
+static bool
+asks_with_whole_urls (const Connection *c)
+{
+  return c->proxied == PROXY_USE && !c->use_tls && c->proxy.kind != PROXY_SOCKS5;
+}
+
 static void
 announce (Connection *c)
 {
@@ -112,10 +124,11 @@ announce (Connection *c)
   if (getsockname (c->fd, (struct sockaddr *)&local, &size) == 0
       && ip_port_from_sockaddr ((struct sockaddr *)&local, size, &address))
     event.dialed.local = address.addr;
-  if (c->proxied == PROXY_USE && !c->use_tls) {
+  if (asks_with_whole_urls (c)) {
     event.dialed.absolute_form = true;
-    if (c->proxy.authorization[0] != '\0')
-      event.dialed.proxy_authorization = c->proxy.authorization;
+    proxy_authorization (&c->proxy, c->authorization);
+    if (c->authorization[0] != '\0')
+      event.dialed.proxy_authorization = c->authorization;
   }
   if (c->tls && tls_certificate_problem (c->tls) != TLS_CERT_OK)
     event.dialed.warning = tls_error (c->tls);
@@ -127,12 +140,24 @@ announce (Connection *c)
 
 static gboolean writable (int fd, GIOCondition condition, void *data);
 
+/* Moves what TLS and the proxy's layer have to say to OUT. */
+static void
+collect (Connection *c)
+{
+  if (c->tls)
+    tls_take (c->tls, c->layer ? &c->carried : &c->out);
+  if (!c->layer)
+    return;
+  proxy_layer_send (c->layer, c->carried.data, c->carried.size);
+  buffer_reset (&c->carried);
+  proxy_layer_take (c->layer, &c->out);
+}
+
 /* False: the connection broke; the caller tells. */
 static bool
 flush (Connection *c)
 {
-  if (c->tls)
-    tls_take (c->tls, &c->out);
+  collect (c);
   while (c->out.size > 0) {
     ssize_t n = send (c->fd, c->out.data, c->out.size, MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR)
@@ -169,6 +194,8 @@ connection_send (Connection *c, const uint8_t *data, size_t size)
     return;
   if (c->tls)
     tls_write (c->tls, data, size);
+  else if (c->layer)
+    proxy_layer_send (c->layer, data, size);
   else
     buffer_append (&c->out, data, size);
   flush (c); /* a failure shows as soon as the socket is read */
@@ -241,23 +268,40 @@ read_tls (Connection *c, const uint8_t *data, size_t size)
     broken (c, CONTROL_DIAL_TLS, NULL);
 }
 
-/* The proxy's answer to CONNECT. */
+/* What is sent from now on reaches the server. */
+static void
+open_way (Connection *c)
+{
+  if (c->use_tls)
+    start_tls (c);
+  else
+    announce (c);
+}
+
+static void
+read_clear (Connection *c, const uint8_t *data, size_t size)
+{
+  if (c->tls)
+    read_tls (c, data, size);
+  else
+    give (c, data, size);
+}
+
 static void
 read_proxy (Connection *c, const uint8_t *data, size_t size)
 {
-  char text[HTTP_HOST_MAX + 64];
+  Buffer in = {0};
+  ProxyLayerState state = proxy_layer_feed (c->layer, data, size, &in);
 
-  buffer_append (&c->in, data, size);
-  switch (proxy_answer (&c->proxy, &c->in, text, sizeof text)) {
-    case HTTP1_MORE:
-      break;
-    case HTTP1_DONE:
-      start_tls (c);
-      break;
-    case HTTP1_BAD:
-      dial_failed (c, CONTROL_DIAL_PROXY, text);
-      break;
-  }
+  if (!flush (c))
+    broken_by (c, CONTROL_DIAL_PROXY, errno);
+  else if (state == PROXY_LAYER_FAILED)
+    broken (c, CONTROL_DIAL_PROXY, proxy_layer_error (c->layer));
+  else if (state == PROXY_LAYER_OPEN && c->stage == STAGE_PROXY)
+    open_way (c);
+  if (in.size > 0 && c->stage != STAGE_OVER)
+    read_clear (c, in.data, in.size);
+  buffer_free (&in);
 }
 
 /* False: nothing more can be read now. */
@@ -274,12 +318,10 @@ read_some (Connection *c, uint8_t *buffer)
     broken_by (c, CONTROL_DIAL_REFUSED, errno);
   else if (n == 0)
     broken (c, CONTROL_DIAL_REFUSED, NULL);
-  else if (c->stage == STAGE_PROXY)
+  else if (c->layer)
     read_proxy (c, buffer, (size_t)n);
-  else if (c->tls)
-    read_tls (c, buffer, (size_t)n);
   else
-    give (c, buffer, (size_t)n);
+    read_clear (c, buffer, (size_t)n);
   return c->stage != STAGE_OVER;
 }
 
@@ -307,16 +349,14 @@ static void tcp_done (int fd, int error, void *data);
 static void
 begin (Connection *c)
 {
-  if (!c->use_tls) {
-    announce (c);
-    return;
-  }
-  if (c->proxied != PROXY_USE) {
-    start_tls (c);
+  bool whole_urls = asks_with_whole_urls (c);
+
+  if (c->proxied != PROXY_USE || (whole_urls && c->proxy.kind == PROXY_HTTP)) {
+    open_way (c);
     return;
   }
   c->stage = STAGE_PROXY;
-  proxy_ask (&c->proxy, c->host, c->port, &c->out);
+  c->layer = proxy_layer_new (&c->proxy, c->context, whole_urls ? NULL : c->host, c->port);
   if (!flush (c))
     broken_by (c, CONTROL_DIAL_PROXY, errno);
 }
@@ -415,7 +455,7 @@ bad_proxy (void *data)
   Connection *c = data;
 
   if (c->stage == STAGE_RESOLVING)
-    dial_failed (c, CONTROL_DIAL_PROXY, "the proxy setting is not an http address");
+    dial_failed (c, CONTROL_DIAL_PROXY, "the proxy setting is not the address of a proxy");
   unref (c);
   return G_SOURCE_REMOVE;
 }

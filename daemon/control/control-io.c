@@ -67,6 +67,13 @@ setting (const char *own, const char *lower, const char *upper)
   return value ? value : g_getenv (upper);
 }
 
+/* TLS with the proxy itself, also for what is plain behind it. */
+static bool
+is_https (const char *proxy)
+{
+  return proxy && g_ascii_strncasecmp (proxy, "https:", 6) == 0;
+}
+
 static void
 connection_event (ControlEvent *event, void *user_data)
 {
@@ -82,7 +89,7 @@ dial (ControlIo *io, const ControlAction *action)
       .no_proxy = setting (io->no_proxy, "no_proxy", "NO_PROXY"),
   };
 
-  if (action->dial.tls && !io->tls)
+  if (!io->tls && (action->dial.tls || is_https (proxies.http_proxy)))
     io->tls = tls_client_context_new (NULL, NULL);
   g_hash_table_insert (io->connections, GUINT_TO_POINTER (action->dial.connection),
                        connection_new (action, io->resolver, io->tls, &proxies, connection_event,

@@ -3,7 +3,6 @@
 #include "base/ip.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 

@@ -111,7 +111,7 @@ adopt (Stream *s, int index)
     start_tls (s);
     return;
   }
-  proxy_ask (s->proxy, s->host, s->port, &s->out);
+  s->layer = proxy_layer_new (s->proxy, s->context->tls, s->host, s->port);
   s->state = STREAM_PROXY;
 }
 
@@ -181,11 +181,23 @@ watch_writing (Stream *s)
   epoll_ctl (s->context->epoll, EPOLL_CTL_MOD, s->fd, &event);
 }
 
+/* Where ciphertext for the host goes. */
+static Buffer *
+sink (Stream *s)
+{
+  return s->layer != NULL ? &s->carried : &s->out;
+}
+
 static void
 write_out (Stream *s)
 {
   if (s->tls != NULL)
-    tls_take (s->tls, &s->out);
+    tls_take (s->tls, sink (s));
+  if (s->layer != NULL) {
+    proxy_layer_send (s->layer, s->carried.data, s->carried.size);
+    buffer_free (&s->carried);
+    proxy_layer_take (s->layer, &s->out);
+  }
   while (s->out.size > 0) {
     ssize_t n = send (s->fd, s->out.data, s->out.size, MSG_NOSIGNAL);
 
@@ -216,31 +228,38 @@ judge_tls (Stream *s, TlsState state)
     stream_fail (s, lost, "%s closed the connection", s->host);
 }
 
-/* What a proxy says before the host is heard. */
+/* The way through the proxy is open. What there is no TLS around needs no layer any more. */
 static void
-read_proxy (Stream *s, const uint8_t *bytes, size_t size)
+proxy_opened (Stream *s)
 {
-  char text[sizeof s->text];
+  start_tls (s);
+  if (s->proxy->kind == PROXY_HTTPS)
+    return;
+  proxy_layer_take (s->layer, &s->out);
+  proxy_layer_free (s->layer);
+  s->layer = NULL;
+}
 
-  buffer_append (&s->plain, bytes, size);
-  switch (proxy_answer (s->proxy, &s->plain, text, sizeof text)) {
-    case HTTP1_MORE:
-      break;
-    case HTTP1_DONE:
-      start_tls (s);
-      buffer_free (&s->plain); /* nothing: the host speaks second */
-      break;
-    case HTTP1_BAD:
-      stream_fail (s, RELAY_CLOSED_TCP, "%s: %s", s->host, text);
-      break;
-  }
+static void
+take_from_proxy (Stream *s, const uint8_t *bytes, size_t size)
+{
+  Buffer in = {0};
+  ProxyLayerState state = proxy_layer_feed (s->layer, bytes, size, &in);
+
+  if (state == PROXY_LAYER_FAILED)
+    stream_fail (s, RELAY_CLOSED_TCP, "%s: %s", s->host, proxy_layer_error (s->layer));
+  else if (state == PROXY_LAYER_OPEN && s->state == STREAM_PROXY)
+    proxy_opened (s);
+  if (in.size > 0 && s->state != STREAM_FAILED)
+    judge_tls (s, tls_receive (s->tls, in.data, in.size, &s->plain));
+  buffer_free (&in);
 }
 
 static void
 take_bytes (Stream *s, const uint8_t *bytes, size_t size)
 {
-  if (s->state == STREAM_PROXY)
-    read_proxy (s, bytes, size);
+  if (s->layer != NULL)
+    take_from_proxy (s, bytes, size);
   else
     judge_tls (s, tls_receive (s->tls, bytes, size, &s->plain));
 }
@@ -289,7 +308,7 @@ choose_proxy (Stream *s)
       s->proxy = mem_dup (&proxy, sizeof proxy);
       return true;
     case PROXY_BAD:
-      stream_fail (s, RELAY_CLOSED_TCP, "the proxy setting is not an http address");
+      stream_fail (s, RELAY_CLOSED_TCP, "the proxy setting is not the address of a proxy");
       return false;
   }
   return false;
@@ -361,6 +380,8 @@ stream_clear (Stream *s)
   if (s->fd >= 0)
     close (s->fd);
   tls_free (s->tls);
+  proxy_layer_free (s->layer);
+  buffer_free (&s->carried);
   buffer_free (&s->out);
   buffer_free (&s->plain);
   free (s->host);
@@ -410,7 +431,7 @@ void
 stream_write (Stream *s, const void *data, size_t size)
 {
   if (s->state == STREAM_OPEN)
-    tls_write_to (s->tls, data, size, &s->out);
+    tls_write_to (s->tls, data, size, sink (s));
 }
 
 void
@@ -440,7 +461,7 @@ stream_deadline (const Stream *s)
 size_t
 stream_waiting (const Stream *s)
 {
-  return s->out.size;
+  return s->out.size + s->carried.size;
 }
 
 IpAddr

@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "path/path.h"
-#include "wire/proxy.h"
+#include "wire/proxy-layer.h"
 #include "wire/tls.h"
 
 #define STREAM_SET_UP_US (10 * USEC_PER_SEC) /* from dialling until the owner is content */
@@ -62,7 +62,9 @@ typedef struct
   int dialling[2];     /* sockets on their way, -1: none */
   int64_t dial_at_us[2];
   int64_t deadline_us;
-  int fd; /* -1: none yet */
+  int fd;            /* -1: none yet */
+  ProxyLayer *layer; /* below TLS, while the proxy has a say */
+  Buffer carried;    /* ciphertext on its way to the layer */
   Tls *tls;
   Buffer out; /* ciphertext that the socket did not take yet */
   bool want_write;

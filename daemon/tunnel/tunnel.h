@@ -81,8 +81,8 @@ void tunnel_resumed (Tunnel *tunnel, int64_t slept_us);
 /* False lets relays and probing rest (no network or not wanted). */
 void tunnel_set_online (Tunnel *tunnel, bool online);
 
-/* The HTTP proxy through which relays are reached from now on, http://[USER:PASSWORD@]HOST[:PORT],
- * and the hosts that are reached without it (wire/proxy.h); both copied, NULL: none. */
+/* The proxy through which relays are reached from now on, a URL with or without a password, and the
+ * hosts that are reached without it (wire/proxy.h); both copied, NULL: none. */
 void tunnel_set_proxies (Tunnel *tunnel, const char *https_proxy, const char *no_proxy);
 
 typedef enum

@@ -17,7 +17,7 @@ hex_value (char c)
   return hex_decode (pair, 2, &byte, 1) ? byte : -1;
 }
 
-/* Undoes percent-encoding; false when there is no room. */
+/* Undoes percent-encoding; false when there is no room, or something that no user types. */
 static bool
 decode_percent (const char *text, size_t length, char *out, size_t size)
 {
@@ -30,7 +30,7 @@ decode_percent (const char *text, size_t length, char *out, size_t size)
       c = (char)(hex_value (text[i + 1]) << 4 | hex_value (text[i + 2]));
       i += 2;
     }
-    if (n + 1 >= size)
+    if (n + 1 >= size || (unsigned char)c < ' ')
       return false;
     out[n++] = c;
   }
@@ -38,33 +38,79 @@ decode_percent (const char *text, size_t length, char *out, size_t size)
   return true;
 }
 
+/* What the URL names before the '@'. */
 static bool
-parse (const char *setting, Proxy *out)
+parse_user (const char *text, size_t length, Proxy *out)
 {
-  char url[1024], user[256] = "";
-  const char *rest = setting;
-  HttpUrl parsed;
+  const char *colon = memchr (text, ':', length);
+  size_t user = colon ? (size_t)(colon - text) : length;
 
-  *out = (Proxy){0};
-  if (strncasecmp (rest, "http://", 7) == 0)
-    rest += 7;
-  else if (strstr (rest, "://"))
+  out->has_user = true;
+  return decode_percent (text, user, out->user, sizeof out->user)
+         && (!colon
+             || decode_percent (colon + 1, length - user - 1, out->password, sizeof out->password));
+}
+
+static const struct
+{
+  const char *prefix;
+  ProxyKind kind;
+  uint16_t port;
+} schemes[] = {
+    {"http://", PROXY_HTTP, 80},
+    {"https://", PROXY_HTTPS, 443},
+    {"socks5://", PROXY_SOCKS5, 1080},
+    {"socks5h://", PROXY_SOCKS5, 1080}, /* the proxy resolves in either case */
+};
+
+bool
+proxy_parse (const char *text, Proxy *out)
+{
+  char url[HTTP_HOST_MAX + 32];
+  HttpUrl parsed;
+  size_t scheme = 0;
+
+  *out = (Proxy){.kind = PROXY_HTTP};
+  if (strstr (text, "://")) {
+    while (scheme < sizeof schemes / sizeof *schemes
+           && strncasecmp (text, schemes[scheme].prefix, strlen (schemes[scheme].prefix)) != 0)
+      scheme++;
+    if (scheme == sizeof schemes / sizeof *schemes)
+      return false;
+    text += strlen (schemes[scheme].prefix);
+  }
+  size_t length = strcspn (text, "/");
+  const char *at = memrchr (text, '@', length);
+  if (at && !parse_user (text, (size_t)(at - text), out))
     return false;
-  const char *end = rest + strcspn (rest, "/");
-  const char *at = memrchr (rest, '@', (size_t)(end - rest));
-  if (at && !decode_percent (rest, (size_t)(at - rest), user, sizeof user))
+  const char *host = at ? at + 1 : text;
+  length -= (size_t)(host - text);
+  if (length > HTTP_HOST_MAX)
     return false;
-  snprintf (url, sizeof url, "http://%s", at ? at + 1 : rest);
+  snprintf (url, sizeof url, "http://%.*s", (int)length, host);
   if (!http_url_parse (url, &parsed))
     return false;
   memcpy (out->host, parsed.host, sizeof out->host);
-  out->port = parsed.port;
-  if (at) {
-    size_t n = strlen (user);
-    memcpy (out->authorization, "Basic ", 6);
-    base64_encode (user, n, out->authorization + 6);
-  }
+  out->kind = schemes[scheme].kind;
+  /* no port, and not ":80" either */
+  bool written = host[length - 1] != ']' && memchr (host, ':', length) != NULL
+                 && (host[0] != '[' || memrchr (host, ':', length) > memchr (host, ']', length));
+  out->port = written ? parsed.port : schemes[scheme].port;
   return true;
+}
+
+void
+proxy_authorization (const Proxy *proxy, char out[PROXY_AUTHORIZATION_MAX])
+{
+  char plain[2 * PROXY_USER_MAX];
+
+  out[0] = '\0';
+  if (!proxy->has_user)
+    return;
+  int n = snprintf (plain, sizeof plain, "%s:%s", proxy->user, proxy->password);
+  memcpy (out, "Basic ", 6);
+  base64_encode (plain, (size_t)n, out + 6);
+  explicit_bzero (plain, sizeof plain);
 }
 
 static bool
@@ -124,36 +170,5 @@ proxy_choose (const ProxySettings *settings, bool tls, const char *host, uint16_
   if (strcasecmp (host, "localhost") == 0 || (ip.family != 0 && ip_is_loopback (&ip))
       || excepted (settings->no_proxy, host, &ip, port))
     return PROXY_DIRECT;
-  return parse (setting, out) ? PROXY_USE : PROXY_BAD;
-}
-
-void
-proxy_ask (const Proxy *proxy, const char *host, uint16_t port, Buffer *out)
-{
-  const char *format = strchr (host, ':') ? "[%s]:%u" : "%s:%u";
-  char target[HTTP_HOST_MAX + 16];
-
-  snprintf (target, sizeof target, format, host, port);
-  buffer_append_format (out, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n", target, target);
-  if (proxy->authorization[0] != '\0')
-    buffer_append_format (out, "Proxy-Authorization: %s\r\n", proxy->authorization);
-  buffer_append_text (out, "\r\n");
-}
-
-Http1Result
-proxy_answer (const Proxy *proxy, Buffer *in, char *text, size_t size)
-{
-  Http1Head head;
-
-  http1_head_init (&head, false);
-  Http1Result result = http1_head_parse (&head, in->data, in->size);
-  if (result == HTTP1_DONE && head.status == 200) {
-    buffer_consume (in, head.body_offset);
-    return HTTP1_DONE;
-  }
-  if (result == HTTP1_DONE)
-    snprintf (text, size, "the proxy %s refused: HTTP status %d", proxy->host, head.status);
-  else if (result == HTTP1_BAD)
-    snprintf (text, size, "the proxy %s does not speak HTTP", proxy->host);
-  return result == HTTP1_MORE ? HTTP1_MORE : HTTP1_BAD;
+  return proxy_parse (setting, out) ? PROXY_USE : PROXY_BAD;
 }

@@ -27,6 +27,7 @@ PARSERS = {
     "noise-record": ["wire/noise-record.c", "wire/noise.c"],
     "oidc": ["coordinator/jwt.c", "coordinator/oidc.c", "coordinator/oidc-provider.c"],
     "oidc-claims": ["coordinator/oidc-claims.c"],
+    "proxy": ["wire/proxy-layer.c", "wire/proxy.c"],
     "register": ["netmap/register.c"],
     "store": ["session/record.c", "session/profile.c"],
     "stun": ["path/stun.c"],

@@ -283,7 +283,8 @@ test_connect_proxy (void)
   settings.https_proxy = open_url;
   g_autofree char *refused = try_dial ("control.example", 443, true, false, &settings, false);
   g_autofree char *expected
-      = g_strdup_printf ("failed %d the proxy 127.0.0.1 refused: HTTP status 407\n",
+      = g_strdup_printf ("failed %d the proxy 127.0.0.1 wants a user name and a password "
+                         "(HTTP status 407)\n",
                          CONTROL_DIAL_PROXY);
   g_assert_cmpstr (refused, ==, expected);
   g_assert_null (strstr (server->received->str, "Proxy-Authorization"));
@@ -300,10 +301,10 @@ test_plain_proxy (void)
 
   g_assert_cmpstr (log, ==, "dialed absolute Basic dXNlcjpwYXNzd29yZA==\n");
   server_free (server);
-  settings.http_proxy = "socks5://127.0.0.1:1080";
+  settings.http_proxy = "socks4://127.0.0.1:1080";
   g_autofree char *bad = try_dial ("control.example", 80, false, false, &settings, false);
   g_autofree char *expected
-      = g_strdup_printf ("failed %d the proxy setting is not an http address\n",
+      = g_strdup_printf ("failed %d the proxy setting is not the address of a proxy\n",
                          CONTROL_DIAL_PROXY);
   g_assert_cmpstr (bad, ==, expected);
 }

@@ -151,9 +151,8 @@ test_refused (void)
     const char *answer, *text;
   } cases[] = {
       {"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
-       "relay.lab: the proxy 127.0.0.1 refused: HTTP status 407"},
-      {"HTTP/1.1 204 No Content\r\n\r\n",
-       "relay.lab: the proxy 127.0.0.1 refused: HTTP status 204"},
+       "relay.lab: the proxy 127.0.0.1 refused the user name or the password (HTTP status 407)"},
+      {"HTTP/1.1 302 Found\r\n\r\n", "relay.lab: the proxy 127.0.0.1 refused: HTTP status 302"},
       {"SSH-2.0-x\r\n\r\n", "relay.lab: the proxy 127.0.0.1 does not speak HTTP"},
   };
 
@@ -182,7 +181,7 @@ test_names (void)
   g_assert_cmpint (rig.stream.failure, ==, RELAY_CLOSED_DNS);
   g_assert_cmpstr (rig.stream.text, ==, "the name proxy.lab could not be resolved");
   stream_clear (&rig.stream);
-  rig.context.proxies.https_proxy = "socks5://proxy.lab";
+  rig.context.proxies.https_proxy = "socks4://proxy.lab";
   g_assert_false (stream_init (&rig.stream, &rig.context, STREAM_OF_RELAY, &rig, &rig.node, 1));
   g_assert_cmpint (rig.stream.state, ==, STREAM_FAILED);
   stream_clear (&rig.stream);
