@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Counts the results of one Meson test run, subtest by subtest.
 
-Prints "PASS N" once, and a line "FAIL name" or "SKIP name: reason" for each test that did not pass."""
+Prints "PASS N" once, and a line "FAIL name" or "SKIP name: reason" for each test that did not pass. What a failed test
+said, of which Meson shows nothing when it is TAP, goes to standard error."""
 import json
 import re
 import sys
@@ -34,11 +35,21 @@ def tally(test):
     return passed, failed, skipped
 
 
+def evidence(test):
+    """The end of a failed test's output, from a little before the first statement that did not hold."""
+    lines = (test.get("stdout") or "").splitlines()
+    first = next((n for n, line in enumerate(lines) if line.lstrip().startswith(("not ok", "Bail out"))), len(lines))
+    return [f"---- {test['name']}", *lines[max(0, first - 120):first + 20], "----"]
+
+
 def main():
     total = 0
     with open(sys.argv[1], encoding="utf-8") as log:
         for line in log:
-            passed, failed, skipped = tally(json.loads(line))
+            test = json.loads(line)
+            passed, failed, skipped = tally(test)
+            if failed:
+                print("\n".join(evidence(test)), file=sys.stderr)
             total += passed
             for title in failed:
                 print("FAIL", title)

@@ -171,11 +171,12 @@ command_duration_s (Command *c, const char *text)
   int64_t unit = strcmp (rest, "d") == 0   ? 86400
                  : strcmp (rest, "h") == 0 ? 3600
                  : strcmp (rest, "m") == 0 ? 60
+                 : strcmp (rest, "s") == 0 ? 1
                                            : 0;
 
   if (value > 0 && value <= 100000 && unit > 0)
     return value * unit;
-  command_misused (c, "\"%s\" is not a time like 90d, 24h or 30m.", text);
+  command_misused (c, "\"%s\" is not a time like 90d, 24h, 30m or 45s.", text);
   return 0;
 }
 

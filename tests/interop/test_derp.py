@@ -4,6 +4,7 @@ The same against our relay, and what OpenSSL's client sees of that one's certifi
 
 import hashlib
 import os
+import select
 import socket
 import ssl
 import subprocess
@@ -48,21 +49,37 @@ def statement(holds, text):
     return f"{'ok' if holds else 'not ok'} 0 - ours: {text}"
 
 
-def client_of_openssl(port, lines):
-    """What `openssl s_client` prints when these lines are typed one after the other."""
+def client_of_openssl(port, dialogue):
+    """What `openssl s_client` prints when each line is typed after the answer to the one before: (line, answer)."""
     client = subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-showcerts", "-crlf"],
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    for line in lines:
-        time.sleep(0.2)
-        client.stdin.write(line)
-        client.stdin.flush()
-    time.sleep(0.5)
-    return client.communicate(timeout=20)[0]
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    said = b""
+
+    def read_until(answer):
+        nonlocal said
+        begin, end = len(said), time.monotonic() + 45
+        while answer not in said[begin:] and select.select([client.stdout], [], [], max(0, end - time.monotonic()))[0]:
+            piece = os.read(client.stdout.fileno(), 65536)
+            if not piece:
+                break
+            said += piece
+
+    read_until(b"Verify return code")
+    for line, answer in dialogue:
+        try:
+            client.stdin.write(line)
+            client.stdin.flush()
+        except BrokenPipeError:
+            break  # what it said so far tells why
+        read_until(answer)
+    client.terminate()
+    client.wait()
+    return said.decode(errors="replace")
 
 
 def certificates_and_keys(port):
-    ask = "GET /generate_204 HTTP/1.1\nHost: x\n\n"
-    said = client_of_openssl(port, [ask, "K\n", ask, "k\n", ask])
+    ask = b"GET /generate_204 HTTP/1.1\nHost: x\n\n", b"204 No Content"
+    said = client_of_openssl(port, [ask, (b"K\n", b"KEYUPDATE"), ask, (b"k\n", b"KEYUPDATE"), ask])
     chain = [f"-----BEGIN CERTIFICATE-----{part.split('-----END')[0]}-----END CERTIFICATE-----\n"
              for part in said.split("-----BEGIN CERTIFICATE-----")[1:]]
     last = subprocess.run(["openssl", "x509", "-noout", "-serial", "-subject"], input=chain[-2] if len(chain) > 2 else chain[-1],

@@ -28,6 +28,31 @@ def joining(tap, home, a, b):
             near.wait_path(far, "direct")
 
 
+def questions(tap, a, b):
+    """What the official program asks of coordinator, relay and peers, and is content with."""
+    with tap.test("tailscale status names the other and complains of nothing"):
+        status = a.status()
+        assert not status.get("Health"), status["Health"]
+        assert a.peer(b)["Online"] and "beta" in a.cli("status").stdout and "#" not in a.cli("status").stdout
+    with tap.test("tailscale netcheck finds the relay, by UDP too"):
+        wait_for(lambda: netcheck(a), 20, "netcheck is content")
+    with tap.test("tailscale debug derp finds nothing wrong with the relay"):
+        region = next(iter(json.loads(a.cli("debug", "derp-map").stdout)["Regions"].values()))
+        report = json.loads(a.cli("debug", "derp", region["RegionCode"]).stdout)
+        # The relay here has no IPv6 address; the program then looks for a host called "none".
+        assert not [error for error in report.get("Errors") or [] if "lookup none" not in error], report
+        assert any("Successfully established a DERP connection" in text for text in report["Info"]), report
+    with tap.test("tailscale ping comes back by disco, TSMP and ICMP"):
+        for kind in ("--tsmp", "--icmp"):
+            assert "pong" in a.cli("ping", kind, "-c=1", "--timeout=30s", b.ip4).stdout
+        assert "pong from beta" in a.ping(b, timeout=30)
+
+
+def netcheck(node):
+    said = node.cli("netcheck").stdout
+    return "UDP: true" in said and "Nearest DERP" in said and "unknown" not in said
+
+
 def relay(tap, lab, home, a, b):
     with tap.test("without UDP between them 20 MB go through our relay, checksums equal"):
         lab.block_udp(a.host, b.host)
@@ -111,6 +136,8 @@ def main():
                 a = make_node(kinds[0], home, lab.host("a"), "alpha")
                 b = make_node(kinds[1], home, lab.host("b"), "beta")
                 joining(tap, home, a, b)
+                if kinds[0] == "official":
+                    questions(tap, a, b)
                 relay(tap, lab, home, a, b)
                 verification(tap, home, a)
                 policy(tap, home, a, b)

@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 import traceback
+from datetime import datetime
 
 from home import Home
 from lab import Lab, Tap, tail, wait_for
@@ -86,6 +87,18 @@ def expiry(tap, home, node, watcher):
         assert (after["id"], after["addresses"]) == (before["id"], before["addresses"])
         assert after["nodeKey"] != before["nodeKey"]
         wait_for(lambda: watcher.icmp(address, count=1, check=False), 10, "it is reached")
+    with tap.test("a sign-in that runs out by the clock ends by itself, unless it was renewed in time"):
+        home.run("nodes", "expire", name, "--in=20s")
+        sign_in(node, key, "--force-reauth")
+        wait_for(lambda: expires_in(home, name) > 60, 10, "it lasts longer")
+        home.run("nodes", "expire", name, "--in=8s")
+        wait_for(lambda: expires_in(home, name) < 9, 10, "it ends soon")
+        assert node.state() == "Running" and watcher.icmp(address, count=1)
+        node.wait_state("NeedsLogin")
+        wait_for(lambda: not watcher.icmp(address, count=1, check=False), 10, "nothing reaches it")
+        sign_in(node, key, "--force-reauth")
+        node.wait_running()
+        assert node.ip4 == address
     with tap.test("signed out and in again it has its address; a name that was given stays"):
         home.run("nodes", "rename", name, "till-1")
         node.logout()
@@ -102,6 +115,12 @@ def expiry(tap, home, node, watcher):
         node.wait_running()
         assert home.node(name)["id"] > number
         watcher.wait_peer(node)
+
+
+def expires_in(home, name):
+    """Seconds until the device must sign in again, many when it never must."""
+    at = home.node(name).get("keyExpiry")
+    return datetime.fromisoformat(at.replace("Z", "+00:00")).timestamp() - time.time() if at else 1e9
 
 
 def policy(tap, home, node, watcher):
