@@ -72,6 +72,8 @@ path_action_clear (PathAction *action)
     case PATH_ACTION_REBIND:
     case PATH_ACTION_PING_RESULT:
     case PATH_ACTION_ICMP_PING:
+    case PATH_ACTION_SIDE_OPEN:
+    case PATH_ACTION_SIDE_CLOSE:
       break;
   }
   memset (action, 0, sizeof *action);

@@ -55,7 +55,7 @@ count_learned (const Candidates *c)
   size_t n = 0;
 
   for (size_t i = 0; i < c->count; i++)
-    n += !c->items[i].in_netmap;
+    n += !c->items[i].in_netmap && !c->items[i].in_call;
   return n;
 }
 
@@ -103,9 +103,10 @@ candidates_set_call (Candidates *c, const IpPort *endpoints, size_t count, int64
       i++;
   }
   for (size_t k = 0; k < count; k++) {
-    Candidate *candidate = candidates_learn (c, &endpoints[k], now_us);
-    if (candidate)
-      candidate->in_call = true;
+    Candidate *candidate = candidates_find (c, &endpoints[k]);
+    if (!candidate)
+      candidate = add (c, &endpoints[k]);
+    candidate->in_call = true;
   }
 }
 

@@ -11,7 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CANDIDATES_LEARNED_MAX 100 /* beyond those of the netmap */
+#define CANDIDATES_LEARNED_MAX 100 /* from pings */
+#define CANDIDATES_CALLED_MAX  400 /* of one call: a peer behind a hard NAT may guess its ports */
 #define CANDIDATE_IDLE_US      (45 * USEC_PER_SEC)
 #define CANDIDATE_LATENCIES    4
 #define LONG_AGO               (INT64_MIN / 4) /* "never", fit for subtraction */

@@ -49,7 +49,8 @@ seal (Path *path, PeerRecord *record, const DiscoMessage *message, size_t *size)
 }
 
 void
-path_send_disco (Path *path, PeerRecord *record, const DiscoMessage *message, const IpPort *to)
+path_send_disco (Path *path, PeerRecord *record, const DiscoMessage *message, const IpPort *to,
+                 uint32_t side)
 {
   size_t size;
   uint8_t *packet = path_udp_allowed (path) ? seal (path, record, message, &size) : NULL;
@@ -58,6 +59,7 @@ path_send_disco (Path *path, PeerRecord *record, const DiscoMessage *message, co
     return;
   PathAction *action = actions_add (&path->actions, PATH_ACTION_SEND_UDP);
   action->send_udp.destination = *to;
+  action->send_udp.side = side;
   action->send_udp.data = packet;
   action->send_udp.size = size;
 }
@@ -85,9 +87,7 @@ typedef struct
 {
   DiscoPublic sender;
   const uint8_t *nonce;
-  const IpPort *source;   /* NULL: through a relay */
-  uint16_t region;        /* of that relay */
-  const NodePublic *node; /* whom the relay names */
+  DiscoOrigin from;
   DiscoMessage message;
 } Incoming;
 
@@ -95,7 +95,7 @@ typedef struct
 static PeerRecord *
 named_by_relay (Path *path, const Incoming *in)
 {
-  PeerRecord *record = in->node ? peer_table_find (&path->peers, in->node) : NULL;
+  PeerRecord *record = in->from.node ? peer_table_find (&path->peers, in->from.node) : NULL;
 
   return record && key_same (&record->disco_key, &in->sender) ? record : NULL;
 }
@@ -122,8 +122,8 @@ pong_over_relay (Path *path, PeerRecord *record, const Incoming *in)
   DiscoMessage m = {.type = DISCO_PONG, .tx_id = in->message.tx_id};
 
   m.source.addr = ip_from_v4 (RELAY_PSEUDO_IP);
-  m.source.port = in->region;
-  path_relay_disco (path, record, &m, in->region);
+  m.source.port = in->from.region;
+  path_relay_disco (path, record, &m, in->from.region);
 }
 
 static void
@@ -131,7 +131,7 @@ on_ping (Path *path, const Incoming *in)
 {
   PeerRecord *record = pinging_peer (path, in);
 
-  if (!in->source) {
+  if (!in->from.source) {
     if (!record)
       record = peer_table_first_by_disco (&path->peers, &in->sender);
     if (record->path)
@@ -140,15 +140,16 @@ on_ping (Path *path, const Incoming *in)
     return;
   }
   PeerRecord *first = record ? record : peer_table_first_by_disco (&path->peers, &in->sender);
-  if (peer_path_is_replay (path_of (path, first), in->nonce, in->source))
+  if (peer_path_is_replay (path_of (path, first), in->nonce, in->from.source))
     return;
   if (record) {
-    peer_path_got_ping (path, record->path, &in->message.tx_id, in->source);
+    peer_path_got_ping (path, record->path, &in->message.tx_id, in->from.source, in->from.side);
     return;
   }
   /* Ambiguous: the address is a candidate for each of them. */
   for (record = first; record; record = peer_table_next_by_disco (record))
-    peer_path_got_ping (path, path_of (path, record), &in->message.tx_id, in->source);
+    peer_path_got_ping (path, path_of (path, record), &in->message.tx_id, in->from.source,
+                        in->from.side);
 }
 
 static void
@@ -158,14 +159,14 @@ on_pong (Path *path, const Incoming *in)
 
   while (
       record
-      && !(record->path && peer_path_got_pong (path, record->path, &in->message.tx_id, in->source)))
+      && !(record->path && peer_path_got_pong (path, record->path, &in->message, in->from.source)))
     record = peer_table_next_by_disco (record);
 }
 
 static void
 on_call (Path *path, const Incoming *in)
 {
-  PeerRecord *record = in->source ? NULL : named_by_relay (path, in);
+  PeerRecord *record = in->from.source ? NULL : named_by_relay (path, in);
 
   if (record)
     peer_path_got_call (path, path_of (path, record), &in->message);
@@ -195,13 +196,12 @@ dispatch (Path *path, const Incoming *in)
 }
 
 void
-path_receive_disco (Path *path, const void *bytes, size_t size, const IpPort *source,
-                    uint16_t region, const NodePublic *node)
+path_receive_disco (Path *path, const void *bytes, size_t size, const DiscoOrigin *origin)
 {
-  Incoming in = {.source = source, .region = region, .node = node};
+  Incoming in = {.from = *origin};
 
   if (!path->disco_private || size < DISCO_OVERHEAD || size > DISCO_PACKET_MAX
-      || (source && path->knobs.only_tcp_443) || !disco_sender (bytes, size, &in.sender))
+      || (origin->source && path->knobs.only_tcp_443) || !disco_sender (bytes, size, &in.sender))
     return;
   PeerRecord *record = peer_table_first_by_disco (&path->peers, &in.sender);
   const uint8_t *shared = record ? path_shared_key (path, record) : NULL;

@@ -3,6 +3,7 @@
 
 #include "base/timer-wheel.h"
 #include "path/actions.h"
+#include "path/birthday.h"
 #include "path/discovery.h"
 #include "path/path.h"
 #include "path/peer-path.h"
@@ -34,6 +35,9 @@ struct Path
   PeerPath *paths; /* all that exist, newest first */
   Relays *relays;
   Discovery *discovery;
+  Birthday *birthday; /* the attempt under way, or NULL */
+  uint32_t last_side; /* number of the last side socket */
+  unsigned n_sides;   /* peers that have one */
   bool control_connected;
   int64_t last_rebind_us;
   int64_t last_activity_us; /* anything sent or received through the tunnel */
@@ -46,15 +50,23 @@ bool path_udp_allowed (const Path *path);
 /* The box key shared with RECORD's disco key; NULL when there is none. */
 const uint8_t *path_shared_key (Path *path, PeerRecord *record);
 
-/* Seals MESSAGE for RECORD and sends it to an address, or through a relay. */
-void
-path_send_disco (Path *path, PeerRecord *record, const DiscoMessage *message, const IpPort *to);
+/* Seals MESSAGE for RECORD and sends it to an address from socket SIDE (0: the shared one), or
+ * through a relay. */
+void path_send_disco (Path *path, PeerRecord *record, const DiscoMessage *message, const IpPort *to,
+                      uint32_t side);
 void
 path_relay_disco (Path *path, PeerRecord *record, const DiscoMessage *message, uint16_t region);
 
-/* A disco packet from SOURCE, or (NULL) from the relay connection that says it came from NODE. */
-void path_receive_disco (Path *path, const void *bytes, size_t size, const IpPort *source,
-                         uint16_t region, const NodePublic *node);
+/* Where a disco packet came from. */
+typedef struct
+{
+  const IpPort *source;   /* NULL: through a relay */
+  uint32_t side;          /* socket, 0: the shared one */
+  uint16_t region;        /* of that relay */
+  const NodePublic *node; /* whom the relay names */
+} DiscoOrigin;
+
+void path_receive_disco (Path *path, const void *bytes, size_t size, const DiscoOrigin *origin);
 
 /* The peer takes part: its path exists from now on. */
 PeerPath *path_of (Path *path, PeerRecord *record);

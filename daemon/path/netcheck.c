@@ -436,6 +436,8 @@ on_answer (Netcheck *n, Set *set, const Try *try, const IpPort *mapped, int64_t 
   netcheck_report_add_latency (n->report, n->map->regions[set->plan.region].id, set->plan.family,
                                latency > 0 ? latency : 1);
   netcheck_report_add_mapped (n->report, mapped);
+  if (mapped->addr.family == 4 && n->report->server4.addr.family == 0)
+    n->report->server4 = try->to;
   shorten (n, now_us);
   check_stun (n, now_us);
 }

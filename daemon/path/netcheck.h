@@ -53,6 +53,7 @@ typedef struct
   bool icmp4;
   Tristate mapping_varies; /* by destination, IPv4 */
   IpPort global4;          /* family 0: unknown */
+  IpPort server4;          /* that told it */
   IpPort global6;
   MappedAddress mapped4[NETCHECK_MAPPED_MAX];
   size_t n_mapped4;

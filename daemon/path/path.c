@@ -253,13 +253,19 @@ on_datagram (Path *path, const PathEvent *event)
 {
   const uint8_t *data = event->datagram.data;
   size_t size = event->datagram.size;
+  DiscoOrigin origin = {0};
 
   switch (packet_classify (data, size)) {
     case PACKET_STUN:
-      discovery_stun (path, data, size, &event->datagram.source);
+      if (event->datagram.side != 0)
+        birthday_stun (path, data, size, event->datagram.side);
+      else
+        discovery_stun (path, data, size, &event->datagram.source);
       break;
     case PACKET_DISCO:
-      path_receive_disco (path, data, size, &event->datagram.source, 0, NULL);
+      origin.source = &event->datagram.source;
+      origin.side = event->datagram.side;
+      path_receive_disco (path, data, size, &origin);
       break;
     case PACKET_GENEVE_DISCO:
     case PACKET_GENEVE_WIREGUARD:
@@ -274,6 +280,7 @@ on_relay_packet (Path *path, const PathEvent *event)
   uint32_t connection = event->relay_packet.connection;
   uint16_t region = relays_region_of (path->relays, connection);
   PeerRecord *record = peer_table_find (&path->peers, &event->relay_packet.source);
+  DiscoOrigin origin = {.region = region, .node = &event->relay_packet.source};
 
   if (region == 0 || !record || !path->disco_private)
     return;
@@ -283,8 +290,7 @@ on_relay_packet (Path *path, const PathEvent *event)
     peer_path_publish (path, p);
   }
   if (packet_classify (event->relay_packet.data, event->relay_packet.size) == PACKET_DISCO)
-    path_receive_disco (path, event->relay_packet.data, event->relay_packet.size, NULL, region,
-                        &event->relay_packet.source);
+    path_receive_disco (path, event->relay_packet.data, event->relay_packet.size, &origin);
 }
 
 static void
@@ -502,6 +508,7 @@ path_input (Path *path, const PathEvent *event, int64_t now_us)
     publish_all (path);
   }
   discovery_tick (path);
+  birthday_tick (path);
 }
 
 bool
@@ -517,6 +524,7 @@ path_next_deadline (const Path *path)
     return TIME_NEVER;
   int64_t deadline = timer_wheel_next ((TimerWheel *)&path->wheel);
   deadline = time_min (deadline, relays_next_deadline (path->relays));
+  deadline = time_min (deadline, birthday_next_deadline (path));
   return time_min (deadline, discovery_next_deadline (path));
 }
 

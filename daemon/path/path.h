@@ -19,8 +19,9 @@
 #include <stdint.h>
 
 #define PATH_ACTIVITY_US                                                                           \
-  (1 * USEC_PER_SEC)        /* a worker repeats SENT and RECEIVED at most so often */
-#define PATH_PING_MAX 65507 /* largest size of a ping command */
+  (1 * USEC_PER_SEC)         /* a worker repeats SENT and RECEIVED at most so often */
+#define PATH_SIDES_MAX 16    /* peers that are reached through a side socket at one time */
+#define PATH_PING_MAX  65507 /* largest size of a ping command */
 
 typedef struct Path Path;
 
@@ -29,6 +30,7 @@ typedef struct
 {
   IpPort udp;      /* family 0: none */
   uint16_t region; /* relay region, 0 none */
+  uint32_t side;   /* UDP leaves from this side socket, 0: from the shared one */
   bool trusted;    /* UDP was confirmed lately: nothing else is needed */
 } PathDestination;
 
@@ -152,6 +154,7 @@ typedef struct
       const uint8_t *data;
       size_t size;
       IpPort source;
+      uint32_t side; /* socket that it came in by, 0: the shared one */
     } datagram;
     struct
     {
@@ -235,7 +238,7 @@ typedef struct
 
 typedef enum
 {
-  PATH_ACTION_SEND_UDP,        /* from the socket of the destination's family */
+  PATH_ACTION_SEND_UDP,        /* from the side socket, or the one of the destination's family */
   PATH_ACTION_SEND_RELAY,      /* a disco packet, through this region's connection */
   PATH_ACTION_SET_DESTINATION, /* publish to the workers */
   PATH_ACTION_PEER_RESTARTED,  /* its disco key changed: its WireGuard sessions are dead */
@@ -251,6 +254,8 @@ typedef enum
   PATH_ACTION_RESOLVE,
   PATH_ACTION_HTTPS_PROBE, /* time GET /derp/latency-check */
   PATH_ACTION_ICMP_PING,
+  PATH_ACTION_SIDE_OPEN,  /* bind IPv4 sockets to any ports; what comes in is a DATAGRAM */
+  PATH_ACTION_SIDE_CLOSE, /* close those of them that are open */
 } PathActionType;
 
 typedef enum
@@ -282,6 +287,7 @@ typedef struct
     struct
     {
       IpPort destination;
+      uint32_t side; /* 0: the shared socket */
       uint8_t *data; /* owned */
       size_t size;
     } send_udp;
@@ -346,6 +352,16 @@ typedef struct
       uint32_t probe;
       IpAddr destination;
     } icmp_ping;
+    struct
+    {
+      uint32_t first; /* numbers of the sockets, never used twice */
+      uint32_t count;
+    } side_open;
+    struct
+    {
+      uint32_t first;
+      uint32_t count;
+    } side_close;
   };
 } PathAction;
 

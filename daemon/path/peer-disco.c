@@ -37,15 +37,16 @@ peer_path_is_replay (PeerPath *p, const uint8_t nonce[BOX_NONCE_SIZE], const IpP
 /* ---- pings from the peer ---- */
 
 static void
-send_pong (Path *path, PeerPath *p, const DiscoTxId *tx_id, const IpPort *source)
+send_pong (Path *path, PeerPath *p, const DiscoTxId *tx_id, const IpPort *source, uint32_t side)
 {
   DiscoMessage m = {.type = DISCO_PONG, .tx_id = *tx_id, .source = *source};
 
-  path_send_disco (path, p->record, &m, source);
+  path_send_disco (path, p->record, &m, source, side);
 }
 
 void
-peer_path_got_ping (Path *path, PeerPath *p, const DiscoTxId *tx_id, const IpPort *source)
+peer_path_got_ping (Path *path, PeerPath *p, const DiscoTxId *tx_id, const IpPort *source,
+                    uint32_t side)
 {
   Candidate *candidate = candidates_learn (&p->candidates, source, path->now_us);
 
@@ -57,12 +58,12 @@ peer_path_got_ping (Path *path, PeerPath *p, const DiscoTxId *tx_id, const IpPor
     candidate->last_got_ping_us = path->now_us;
     candidate->last_got_tx_id = *tx_id;
   }
-  send_pong (path, p, tx_id, source);
+  send_pong (path, p, tx_id, source, side);
   /* Its NAT lets us in at this address now: a ping of ours gets through, whenever the last was. */
   if (candidate && !peer_path_is_direct (path, p)
-      && path->now_us - candidate->triggered_us >= PATH_TRIGGERED_US) {
+      && (side != 0 || path->now_us - candidate->triggered_us >= PATH_TRIGGERED_US)) {
     candidate->triggered_us = path->now_us;
-    peer_path_ping (path, p, source);
+    peer_path_ping (path, p, source, side);
   }
   peer_path_publish (path, p);
 }
@@ -109,18 +110,25 @@ log_switch (const PeerPath *p)
   log_field (LOG_LEVEL_DEBUG, "path", "PEER", peer, "%s is reached at %s", peer, at);
 }
 
+static bool
+same_place (const PathWay *a, const PathWay *b)
+{
+  return ip_port_equal (&a->at, &b->at) && a->side == b->side;
+}
+
 static void
 take_way (Path *path, PeerPath *p, const PathWay *way)
 {
   bool sound = peer_path_is_direct (path, p);
 
-  if (!ip_port_equal (&way->at, &p->best.at) && (!sound || may_switch (p, way))) {
+  if (!same_place (way, &p->best) && (!sound || may_switch (p, way))) {
     p->best = *way;
     p->challenger = (IpPort){0};
     log_switch (p);
   }
-  if (!ip_port_equal (&way->at, &p->best.at))
+  if (!same_place (way, &p->best))
     return;
+  p->seeking_us = TIME_NEVER;
   p->best.latency_us = way->latency_us;
   if (way->wire_mtu > p->best.wire_mtu)
     p->best.wire_mtu = way->wire_mtu;
@@ -131,11 +139,11 @@ take_way (Path *path, PeerPath *p, const PathWay *way)
 }
 
 bool
-peer_path_got_pong (Path *path, PeerPath *p, const DiscoTxId *tx_id, const IpPort *source)
+peer_path_got_pong (Path *path, PeerPath *p, const DiscoMessage *message, const IpPort *source)
 {
   SentPing ping;
 
-  if (!pings_take (&p->pings, tx_id, &ping))
+  if (!pings_take (&p->pings, &message->tx_id, &ping))
     return false;
   p->last_heard_us = path->now_us;
   if ((source == NULL) != (ping.to.addr.family == 0))
@@ -146,10 +154,13 @@ peer_path_got_pong (Path *path, PeerPath *p, const DiscoTxId *tx_id, const IpPor
   if (candidate) {
     int64_t latency = path->now_us - ping.sent_us;
     PathWay way = {.at = ping.to,
+                   .side = ping.side,
                    .latency_us = candidate_add_latency (candidate, latency > 0 ? latency : 1),
                    .wire_mtu = ping.wire_mtu};
     p->last_pong_us = path->now_us;
     take_way (path, p, &way);
+    if (way.side != 0 && way.side == p->best.side)
+      birthday_won (path, p, way.side, &message->source);
   }
   peer_path_publish (path, p);
   return true;
@@ -170,10 +181,10 @@ is_callable (const IpPort *at)
 void
 peer_path_got_call (Path *path, PeerPath *p, const DiscoMessage *message)
 {
-  IpPort list[CANDIDATES_LEARNED_MAX];
+  IpPort list[CANDIDATES_CALLED_MAX];
   size_t count = 0;
 
-  for (size_t i = 0; i < message->n_endpoints && count < CANDIDATES_LEARNED_MAX; i++) {
+  for (size_t i = 0; i < message->n_endpoints && count < CANDIDATES_CALLED_MAX; i++) {
     list[count] = disco_message_endpoint (message, i);
     count += is_callable (&list[count]);
   }

@@ -54,7 +54,8 @@ peer_path_new (Path *path, PeerRecord *record)
   record->path = p;
   p->trust_until_us = p->last_sent_us = p->last_received_us = p->last_full_ping_us = LONG_AGO;
   p->last_call_us = p->last_got_call_us = p->last_pong_us = p->last_heard_us = LONG_AGO;
-  p->one_way_us = p->heartbeat_us = TIME_NEVER;
+  p->one_way_us = p->heartbeat_us = p->seeking_us = TIME_NEVER;
+  p->next_guess_us = LONG_AGO;
   candidates_set_netmap (&p->candidates, record->endpoints, record->n_endpoints, NULL,
                          path->now_us);
   return p;
@@ -63,6 +64,8 @@ peer_path_new (Path *path, PeerRecord *record)
 void
 peer_path_free (Path *path, PeerPath *p)
 {
+  birthday_stop (path, p);
+  birthday_release (path, p);
   timer_wheel_remove (&path->wheel, &p->timer);
   if (p->prev)
     p->prev->next = p->next;
@@ -98,6 +101,7 @@ peer_path_destination (const Path *path, const PeerRecord *record, PathDestinati
   }
   if (p && way_is_set (&p->best) && path_udp_allowed (path)) {
     out->udp = p->best.at;
+    out->side = p->best.side;
     out->trusted = relies_on_best (path, p);
   }
   if (!out->trusted)
@@ -109,7 +113,8 @@ peer_path_destination (const Path *path, const PeerRecord *record, PathDestinati
 static bool
 same_destination (const PathDestination *a, const PathDestination *b)
 {
-  return ip_port_equal (&a->udp, &b->udp) && a->region == b->region && a->trusted == b->trusted;
+  return ip_port_equal (&a->udp, &b->udp) && a->region == b->region && a->side == b->side
+         && a->trusted == b->trusted;
 }
 
 static void
@@ -135,6 +140,8 @@ peer_path_publish (Path *path, PeerPath *p)
     p->published = destination;
     p->has_published = true;
   }
+  if (p->best.side != p->side)
+    birthday_release (path, p);
   rearm (path, p);
 }
 
@@ -166,12 +173,15 @@ drop_lost_best (PeerPath *p)
 
 /* ---- sending disco ---- */
 
+/* SIDE 0: from where the best address is reached, if it is that one. */
 static bool
-send_ping (Path *path, PeerPath *p, const IpPort *to, PingPurpose purpose, uint32_t command,
-           size_t size)
+send_ping_from (Path *path, PeerPath *p, uint32_t side, const IpPort *to, PingPurpose purpose,
+                uint32_t command, size_t size)
 {
+  size_t limit = 2 * p->candidates.count + PING_LIMIT_SPARE;
   DiscoMessage m = {.type = DISCO_PING, .node_key = path->node_key};
   SentPing ping = {.to = *to,
+                   .side = side,
                    .purpose = purpose,
                    .command = command,
                    .wire_mtu = WAY_DEFAULT_MTU,
@@ -180,6 +190,8 @@ send_ping (Path *path, PeerPath *p, const IpPort *to, PingPurpose purpose, uint3
 
   if ((to->addr.family == 4 ? path->port4 : path->port6) == 0)
     return false;
+  if (side == 0 && ip_port_equal (to, &p->best.at))
+    ping.side = p->best.side;
   random_fill (path->random, &m.tx_id, sizeof m.tx_id);
   ping.tx_id = m.tx_id;
   if (size > DISCO_PING_SIZE) {
@@ -194,22 +206,31 @@ send_ping (Path *path, PeerPath *p, const IpPort *to, PingPurpose purpose, uint3
   Candidate *candidate = candidates_find (&p->candidates, to);
   if (candidate && purpose != PING_COMMAND)
     candidate->last_ping_us = path->now_us;
-  pings_add (&p->pings, &ping, 2 * p->candidates.count + PING_LIMIT_SPARE);
-  path_send_disco (path, p->record, &m, to);
+  if (birthday_runs_for (path, p))
+    limit += 2 * BIRTHDAY_SOCKETS;
+  pings_add (&p->pings, &ping, limit);
+  path_send_disco (path, p->record, &m, to, ping.side);
   return true;
 }
 
-void
-peer_path_ping (Path *path, PeerPath *p, const IpPort *at)
+static bool
+send_ping (Path *path, PeerPath *p, const IpPort *to, PingPurpose purpose, uint32_t command,
+           size_t size)
 {
-  if (does_disco (path, p))
-    send_ping (path, p, at, PING_DISCOVERY, 0, 0);
+  return send_ping_from (path, p, 0, to, purpose, command, size);
 }
 
-static void
-send_call (Path *path, PeerPath *p)
+void
+peer_path_ping (Path *path, PeerPath *p, const IpPort *at, uint32_t side)
 {
-  IpPort list[ENDPOINTS_MAX];
+  if (does_disco (path, p))
+    send_ping_from (path, p, side, at, PING_DISCOVERY, 0, 0);
+}
+
+void
+peer_path_call (Path *path, PeerPath *p, const IpPort *extra, size_t n_extra)
+{
+  IpPort list[ENDPOINTS_MAX + BIRTHDAY_GUESSES + 1];
   size_t count;
   const Endpoint *endpoints = discovery_endpoints (path, &count);
   uint16_t region = relays_region_for (path->relays, p->record->home_region, p->route_connection);
@@ -219,10 +240,22 @@ send_call (Path *path, PeerPath *p)
   count = count < ENDPOINTS_MAX ? count : ENDPOINTS_MAX;
   for (size_t i = 0; i < count; i++)
     list[i] = endpoints[i].at;
+  if (p->side != 0) /* valid for this peer alone, and gone from it with the first call without */
+    list[count++] = p->seen_at;
+  for (size_t i = 0; i < n_extra; i++)
+    list[count++] = extra[i];
   DiscoMessage m = {.type = DISCO_CALL_ME_MAYBE, .encode_endpoints = list, .n_endpoints = count};
   p->last_call_us = path->now_us;
   p->wants_call = false;
   path_relay_disco (path, p->record, &m, region);
+}
+
+static void
+send_call (Path *path, PeerPath *p)
+{
+  /* Else the peer would forget the guesses that it is trying. */
+  if (!birthday_runs_for (path, p))
+    peer_path_call (path, p, NULL, 0);
 }
 
 void
@@ -267,6 +300,13 @@ peer_path_endpoints_ready (Path *path, PeerPath *p)
 /* ---- the tunnel's news ---- */
 
 static void
+seek (const Path *path, PeerPath *p)
+{
+  if (p->seeking_us == TIME_NEVER && !peer_path_is_direct (path, p))
+    p->seeking_us = path->now_us;
+}
+
+static void
 start_heartbeat (Path *path, PeerPath *p)
 {
   if (p->heartbeat_us == TIME_NEVER && does_disco (path, p) && !path->knobs.silent_disco)
@@ -279,6 +319,7 @@ peer_path_sent (Path *path, PeerPath *p)
   p->last_sent_us = path->now_us;
   if (p->one_way_us == TIME_NEVER)
     p->one_way_us = path->now_us;
+  seek (path, p);
   if (p->record->wireguard_only) {
     wireguard_only_sent (path, p);
   } else {
@@ -370,13 +411,15 @@ static void
 heartbeat (Path *path, PeerPath *p)
 {
   if (!is_active (path, p) || !does_disco (path, p) || path->knobs.silent_disco) {
-    p->heartbeat_us = TIME_NEVER;
+    p->heartbeat_us = p->seeking_us = TIME_NEVER;
     return;
   }
   if (way_is_set (&p->best))
     send_ping (path, p, &p->best.at, PING_HEARTBEAT, 0, 0);
   if (wants_full_ping (path, p))
     peer_path_full_ping (path, p, true, PATH_PING_INTERVAL_US);
+  if (!peer_path_is_direct (path, p))
+    birthday_consider (path, p);
   p->heartbeat_us = path->now_us + PATH_HEARTBEAT_US;
 }
 
@@ -407,6 +450,7 @@ peer_path_command (Path *path, PeerPath *p, uint32_t id, size_t size)
   bool sent = false;
 
   p->last_sent_us = path->now_us;
+  seek (path, p);
   if (is_trusted (path, p) && p->best.vni == 0) {
     sent = send_ping (path, p, &p->best.at, PING_COMMAND, id, size);
   } else {
@@ -438,6 +482,8 @@ peer_path_command (Path *path, PeerPath *p, uint32_t id, size_t size)
 void
 peer_path_reset (Path *path, PeerPath *p, bool probe)
 {
+  birthday_stop (path, p);
+  p->next_guess_us = LONG_AGO;
   clear_best (p);
   candidates_reset (&p->candidates);
   if (probe && is_active (path, p))

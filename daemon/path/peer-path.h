@@ -58,6 +58,10 @@ struct PeerPath
   unsigned unanswered;       /* complaints of WireGuard since it last accepted something */
   bool suspect;              /* best may be dead: do not rely on it alone */
   bool wants_call;           /* a CallMeMaybe waits for fresh endpoints */
+  int64_t seeking_us;        /* in use without a direct path since; TIME_NEVER: not so */
+  int64_t next_guess_us;     /* path/birthday.h may try again */
+  uint32_t side;             /* side socket that is kept for best, 0: none */
+  IpPort seen_at;            /* our address there, as the peer sees it */
   IpPort challenger;         /* beat best once; a second time in a row and it takes over */
   uint32_t route_connection; /* relay connection the peer was last heard on, 0: none */
   PathDestination published;
@@ -79,12 +83,17 @@ void peer_path_no_answer (Path *path, PeerPath *peer);
 void peer_path_tick (Path *path, PeerPath *peer);
 
 /* Disco from the peer, authentic. SOURCE NULL: through a relay. */
-void peer_path_got_ping (Path *path, PeerPath *peer, const DiscoTxId *tx_id, const IpPort *source);
-bool peer_path_got_pong (Path *path, PeerPath *peer, const DiscoTxId *tx_id, const IpPort *source);
+void peer_path_got_ping (Path *path, PeerPath *peer, const DiscoTxId *tx_id, const IpPort *source,
+                         uint32_t side);
+bool
+peer_path_got_pong (Path *path, PeerPath *peer, const DiscoMessage *message, const IpPort *source);
 void peer_path_got_call (Path *path, PeerPath *peer, const DiscoMessage *message);
 
-/* One discovery ping to AT. */
-void peer_path_ping (Path *path, PeerPath *peer, const IpPort *at);
+/* One discovery ping to AT, from side socket SIDE (0: the shared one). */
+void peer_path_ping (Path *path, PeerPath *peer, const IpPort *at, uint32_t side);
+
+/* A CallMeMaybe with our endpoints as they are, and EXTRA ones (at most BIRTHDAY_GUESSES). */
+void peer_path_call (Path *path, PeerPath *peer, const IpPort *extra, size_t n_extra);
 
 /* A direct address is confirmed and nothing speaks against it. */
 bool peer_path_is_direct (const Path *path, const PeerPath *peer);

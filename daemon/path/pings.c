@@ -82,6 +82,17 @@ pings_drop_command (SentPings *pings, uint32_t command)
       i++;
 }
 
+void
+pings_drop_sides (SentPings *pings, uint32_t first, uint32_t count)
+{
+  size_t kept = 0;
+
+  for (size_t i = 0; i < pings->count; i++)
+    if (pings->items[i].side == 0 || pings->items[i].side - first >= count)
+      pings->items[kept++] = pings->items[i];
+  pings->count = kept;
+}
+
 bool
 pings_has_heartbeat (const SentPings *pings)
 {

@@ -25,6 +25,7 @@ typedef struct
   DiscoTxId tx_id;
   IpPort to;         /* family 0: through a relay */
   uint16_t region;   /* then this one */
+  uint32_t side;     /* side socket it left from, 0: the shared one */
   uint16_t wire_mtu; /* that a pong proves */
   PingPurpose purpose;
   uint32_t command; /* PING_COMMAND: id */
@@ -56,6 +57,9 @@ const SentPing *pings_next_missed (SentPings *pings, int64_t now_us);
 /* True when a ping of COMMAND still waits. */
 bool pings_has_command (const SentPings *pings, uint32_t command);
 void pings_drop_command (SentPings *pings, uint32_t command);
+
+/* Forgets the pings of the side sockets [FIRST, FIRST + COUNT). */
+void pings_drop_sides (SentPings *pings, uint32_t first, uint32_t count);
 
 /* True when a heartbeat waits that is not counted as missed yet. */
 bool pings_has_heartbeat (const SentPings *pings);

@@ -13,6 +13,7 @@ typedef struct
 {
   IpPort at;          /* family 0: no way */
   uint32_t vni;       /* of a peer relay, 0: direct */
+  uint32_t side;      /* socket of path/birthday.h that it leads through, 0: the shared one */
   int64_t latency_us; /* round trip; 0: unknown */
   uint16_t wire_mtu;
 } PathWay;

@@ -22,8 +22,13 @@ void
 net_send_udp (Net *net, const IpPort *to, const void *data, size_t size)
 {
   PathEvent event = {.type = PATH_EVENT_SEND_ERROR};
+  uint32_t side = net_side_to (net, to);
   int error;
 
+  if (side != 0) {
+    net_side_send (net, side, to, data, size);
+    return;
+  }
   if (net->sockets == NULL
       || udp_send (sockets_for (net->sockets, 0, to->addr.family), to, data, size, &error)
              != UDP_UNUSABLE)
@@ -324,8 +329,12 @@ run_path_action (Net *net, const PathAction *action)
 {
   switch (action->type) {
     case PATH_ACTION_SEND_UDP:
-      net_send_udp (net, &action->send_udp.destination, action->send_udp.data,
-                    action->send_udp.size);
+      if (action->send_udp.side != 0)
+        net_side_send (net, action->send_udp.side, &action->send_udp.destination,
+                       action->send_udp.data, action->send_udp.size);
+      else
+        net_send_udp (net, &action->send_udp.destination, action->send_udp.data,
+                      action->send_udp.size);
       break;
     case PATH_ACTION_SEND_RELAY:
       net_relay_send (net, action->send_relay.region, &action->send_relay.peer,
@@ -364,6 +373,12 @@ run_path_action (Net *net, const PathAction *action)
       break;
     case PATH_ACTION_ICMP_PING:
       refuse_icmp (net, action);
+      break;
+    case PATH_ACTION_SIDE_OPEN:
+      net_side_open (net, action->side_open.first, action->side_open.count);
+      break;
+    case PATH_ACTION_SIDE_CLOSE:
+      net_side_close (net, action->side_close.first, action->side_close.count);
       break;
   }
 }

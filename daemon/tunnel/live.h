@@ -15,11 +15,21 @@
 
 typedef struct ActivePeer ActivePeer;
 
+/* A socket for one peer alone. Lives as long as net; what stands in it changes. */
+typedef struct
+{
+  _Atomic int fd;   /* -1: not in use */
+  _Atomic bool gso; /* false after EIO */
+  uint32_t number;  /* net's, 0: free */
+  IpPort remote;    /* net's: whom it leads to */
+} SideWay;
+
 /* Where packets for a peer go now. Immutable but for what udp.c remembers. Net makes it. */
 typedef struct
 {
   UdpTarget target;
   IpPort udp;      /* family 0: not by UDP */
+  SideWay *side;   /* udp leads through it; NULL: through the worker's socket */
   bool trusted;    /* udp was confirmed lately */
   uint16_t region; /* relay, 0: not by relay. Both may be set, and then both are used */
 } Destination;

@@ -417,6 +417,9 @@ run_round (Net *net, const struct epoll_event *events, int n)
     if (events[i].data.ptr == net) {
       if (read (net->timer, &count, sizeof count) == (ssize_t)sizeof count)
         net->timer_us = TIME_NEVER;
+    } else if (events[i].data.ptr == &net->sides) {
+      net_side_read (net);
+      net_run_actions (net);
     } else if (events[i].data.ptr != NULL) {
       net_stream_event (net, events[i].data.ptr);
       net_run_actions (net);
@@ -556,6 +559,7 @@ net_clear (Net *net)
     ;
   free_live_peers (net);
   wg_device_free (net->device);
+  net_side_clear (net);
   path_free (net->path);
   tunnel_config_unref (net->config);
   sockets_free (net->sockets);

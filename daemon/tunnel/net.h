@@ -3,7 +3,8 @@
  *
  * net.c is the loop and the messages from main and workers, actions.c what the cores ask for,
  * apply.c configurations and sockets, publish.c what workers read, relays.c the relay connections,
- * pings.c questions through the tunnel. This header is theirs and tunnel.c's. DESIGN rule 3. */
+ * pings.c questions through the tunnel, side-sockets.c sockets for single peers. This header is
+ * theirs and tunnel.c's. DESIGN rule 3. */
 #pragma once
 
 #include "path/path.h"
@@ -26,6 +27,8 @@ typedef struct
   } * list;
   size_t n, room;
 } NetChanges;
+
+typedef struct SideSockets SideSockets;
 
 /* A ping that waits for its answer. */
 typedef struct
@@ -85,6 +88,7 @@ typedef struct
   size_t n_attributes;                 /* peers that are jailed or masqueraded to */
   _Atomic uint64_t applied;
 
+  SideSockets *sides; /* NULL until some are wanted */
   StreamContext stream_context;
   char web_socket_hosts[NET_WEB_SOCKETS][256]; /* relays that are reached by nothing else */
   unsigned next_web_socket;
@@ -176,6 +180,21 @@ Relay *net_relay_find (Net *net, uint32_t connection);
 /* Queues a packet for a region's connection; false when there is none. */
 bool
 net_relay_send (Net *net, uint16_t region, const NodePublic *peer, const void *data, size_t size);
+
+/* side-sockets.c: what path/birthday.h asks for. Sockets have path's numbers. */
+void net_side_open (Net *net, uint32_t first, uint32_t count);
+void net_side_close (Net *net, uint32_t first, uint32_t count);
+void net_side_send (Net *net, uint32_t number, const IpPort *to, const void *data, size_t size);
+
+/* For workers: the way to REMOTE through socket NUMBER; NULL when it is not open. */
+SideWay *net_side_way (Net *net, uint32_t number, const IpPort *remote);
+
+/* The socket that leads to REMOTE, 0: none of these. */
+uint32_t net_side_to (const Net *net, const IpPort *remote);
+
+/* Something came in. */
+void net_side_read (Net *net);
+void net_side_clear (Net *net);
 
 /* heal.c: data came for a session that we do not know, from this peer or this address */
 void net_heal_peer (Net *net, const NodePublic *key);

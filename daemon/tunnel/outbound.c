@@ -41,6 +41,22 @@ report_send_error (Worker *w, LivePeer *peer, const IpPort *to, int error)
   bell_ring (&w->shared->net_bell);
 }
 
+/* Through the peer's own socket. What does not fit into its buffer is lost: nobody waits for it. */
+static void
+send_aside (Worker *w, Destination *to, const Run *run)
+{
+  UdpSocket socket = {.fd = atomic_load (&to->side->fd),
+                      .gso = atomic_load_explicit (&to->side->gso, memory_order_relaxed),
+                      .send_one = sendmsg};
+  uint32_t done = 0;
+  int error;
+
+  if (udp_send_run (&socket, &to->target, run, &done, w->now_us, &error) != UDP_SENT)
+    drop_out (w, TUNNEL_DROP_SEND, 1);
+  if (!socket.gso)
+    atomic_store_explicit (&to->side->gso, false, memory_order_relaxed);
+}
+
 /* Sends the encrypted run, or what is left of it. False when the socket is full. */
 static bool
 send_run (Worker *w)
@@ -57,6 +73,10 @@ send_run (Worker *w)
   }
   if (to->region != 0 && w->blocked_done == 0)
     send_by_relay (w, p->peer, to->region, &p->run);
+  if (to->side != NULL) {
+    send_aside (w, to, &p->run);
+    return true;
+  }
   if (to->udp.addr.family == 0 || w->sockets == NULL)
     return true;
   socket = sockets_for (w->sockets, w->number, to->udp.addr.family);

@@ -223,6 +223,8 @@ net_publish_destination (Net *net, const NodePublic *key, const PathDestination 
     new->trusted = to->trusted;
     if (to->udp.addr.family != 0)
       udp_target_init (&new->target, &to->udp);
+    if (to->side != 0)
+      new->side = net_side_way (net, to->side, &to->udp);
     if (old != NULL && ip_port_equal (&old->udp, &to->udp))
       atomic_store (&new->target.no_gso_until_us, atomic_load (&old->target.no_gso_until_us));
   }

@@ -15,7 +15,7 @@
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 
 #define PEERS         4
-#define ACTIONS_LIMIT 3000 /* of one event */
+#define ACTIONS_LIMIT 4000 /* of one event */
 
 typedef struct
 {
@@ -47,6 +47,7 @@ typedef struct
   IpPort stun_server;
   uint32_t probe;
   uint32_t query;
+  uint32_t side; /* first of the newest side sockets */
 } World;
 
 static DerpMap *
@@ -90,6 +91,9 @@ look_at (World *w, const PathAction *a)
       break;
     case PATH_ACTION_RESOLVE:
       w->query = a->resolve.query;
+      break;
+    case PATH_ACTION_SIDE_OPEN:
+      w->side = a->side_open.first;
       break;
     default:
       break;
@@ -203,6 +207,7 @@ disco (World *w, const uint8_t *b)
     event.datagram.data = packet;
     event.datagram.size = n;
     event.datagram.source = pong ? ping->to : source;
+    event.datagram.side = b[6] & 4 ? w->side + b[7] : 0;
   }
   input (w, &event);
 }
@@ -220,6 +225,7 @@ stun (World *w, const uint8_t *b)
   event.datagram.size = stun_encode_response (&tx_id, &mapped, answer);
   event.datagram.data = answer;
   event.datagram.source = w->stun_server;
+  event.datagram.side = b[3] & 1 ? w->side + b[4] : 0;
   input (w, &event);
 }
 
@@ -356,7 +362,7 @@ check (World *w)
     PathPeerStatus status;
     PathDestination destination;
     if (path_peer_status (w->path, &w->peers[i].peer.key, &status))
-      assert (status.n_candidates <= CANDIDATES_LEARNED_MAX + 3);
+      assert (status.n_candidates <= CANDIDATES_LEARNED_MAX + CANDIDATES_CALLED_MAX + 3);
     (void)path_destination (w->path, &w->peers[i].peer.key, &destination);
   }
 }

@@ -8,19 +8,20 @@
 #include <glib.h>
 #include <string.h>
 
-#define MAX_FLOWS        80
-#define QUIET_SHARE      6 /* one node in so many never talks */
-#define CALM_AFTER_US    (20 * USEC_PER_SEC)
-#define REHOME_US        (40 * USEC_PER_SEC) /* a relay went: until all have a new home */
-#define TOLD_WITHIN_US   (10 * USEC_PER_SEC) /* news reach everybody */
-#define PATIENCE         6 /* packets that may be lost in a row: one in twelve is, there or back */
-#define STALL_US         (10 * USEC_PER_SEC)
-#define DIRECT_WITHIN_US (35 * USEC_PER_SEC)
-#define SESSION_AGE_US   (150 * USEC_PER_SEC)
-#define OFTEN_US         (2 * USEC_PER_SEC) /* flows at least so frequent keep a path warm */
-#define HEADER_SIZE      20
-#define PACKET_MIN       40
-#define PACKET_MAX       1200
+#define MAX_FLOWS         80
+#define QUIET_SHARE       6 /* one node in so many never talks */
+#define CALM_AFTER_US     (20 * USEC_PER_SEC)
+#define REHOME_US         (40 * USEC_PER_SEC) /* a relay went: until all have a new home */
+#define TOLD_WITHIN_US    (10 * USEC_PER_SEC) /* news reach everybody */
+#define PATIENCE          6 /* packets that may be lost in a row: one in twelve is, there or back */
+#define STALL_US          (10 * USEC_PER_SEC)
+#define DIRECT_WITHIN_US  (35 * USEC_PER_SEC)
+#define SESSION_AGE_US    (150 * USEC_PER_SEC)
+#define GUESSED_WITHIN_US (60 * USEC_PER_SEC)
+#define OFTEN_US          (2 * USEC_PER_SEC) /* flows at least so frequent keep a path warm */
+#define HEADER_SIZE       20
+#define PACKET_MIN        40
+#define PACKET_MAX        1200
 
 typedef enum
 {
@@ -153,6 +154,11 @@ check_direct (Sim *sim, Flow *flow, int64_t calm_us)
   SimNode *a = sim->nodes[flow->a], *b = sim->nodes[flow->b];
   int64_t without = sim->now_us - MAX (flow->direct_us, calm_us);
 
+  if (flow->interval_us <= OFTEN_US && sim->now_us - calm_us > GUESSED_WITHIN_US
+      && sim_network_can_be_guessed (sim_node_site (a), sim_node_site (b))) {
+    stats->could_be_guessed++;
+    stats->guessed += flow->is_direct;
+  }
   if (flow->interval_us > OFTEN_US
       || !sim_network_can_be_direct (sim_node_site (a), sim_node_site (b)))
     return;

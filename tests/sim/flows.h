@@ -28,6 +28,8 @@ typedef struct
   uint64_t calm_answers;
   uint64_t direct; /* requests of calm pairs that could be and were direct */
   uint64_t could_be_direct;
+  uint64_t could_be_guessed;  /* requests between a hard and an easy NAT */
+  uint64_t guessed;           /* of them while direct */
   int64_t longest_stall_us;   /* of a calm flow */
   int64_t oldest_session_us;  /* that a calm pair with traffic sent on */
   int64_t longest_without_us; /* that a calm pair was not direct and could be */

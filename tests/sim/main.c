@@ -41,10 +41,11 @@ print_sums (const Sim *sim, double seconds)
            seconds);
   g_print ("# %" G_GUINT64_FORMAT " conversations, %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
            " requests answered, %.2f %% of %" G_GUINT64_FORMAT
-           " while calm; direct %.1f %% where possible\n",
+           " while calm; direct %.1f %% where possible, %.1f %% between hard and easy NATs\n",
            f->flows, f->answers, f->requests,
            100.0 * (double)f->calm_answers / (double)MAX (f->calm_requests, 1), f->calm_requests,
-           100.0 * (double)f->direct / (double)MAX (f->could_be_direct, 1));
+           100.0 * (double)f->direct / (double)MAX (f->could_be_direct, 1),
+           100.0 * (double)f->guessed / (double)MAX (f->could_be_guessed, 1));
   g_print ("# longest stall while calm %.1f s, longest without direct path %.1f s; oldest "
            "session %.1f s; wake-ups "
            "%" G_GUINT64_FORMAT ", of quiet nodes %" G_GUINT64_FORMAT "\n",

@@ -345,3 +345,11 @@ sim_network_can_be_direct (const SimSite *a, const SimSite *b)
     return true;
   return a->nat == SIM_NAT_EASY && b->nat == SIM_NAT_EASY;
 }
+
+bool
+sim_network_can_be_guessed (const SimSite *a, const SimSite *b)
+{
+  return !a->udp_blocked && !b->udp_blocked
+         && ((a->nat == SIM_NAT_HARD && b->nat == SIM_NAT_EASY)
+             || (a->nat == SIM_NAT_EASY && b->nat == SIM_NAT_HARD));
+}

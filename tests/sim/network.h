@@ -26,3 +26,6 @@ int64_t sim_network_delay_us (const SimSite *site, double x, double y);
 
 /* Could two sites be connected by UDP at all, by theory? */
 bool sim_network_can_be_direct (const SimSite *a, const SimSite *b);
+
+/* Could they by guessing ports (path/birthday.h)? */
+bool sim_network_can_be_guessed (const SimSite *a, const SimSite *b);

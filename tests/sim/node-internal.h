@@ -37,6 +37,7 @@ struct SimNode
   SimSite *site;
   IpAddr address;
   uint16_t port;
+  uint32_t last_side; /* number of the last side socket */
   bool started;
   int64_t suspended_us; /* since when it sleeps; 0: awake */
   int64_t changed_us;
@@ -82,6 +83,11 @@ void node_drain_path (SimNode *node);
 
 /* New UDP sockets on port WANTED, or any (0). */
 void node_rebind (SimNode *node, uint16_t wanted);
+
+/* The port of side socket SIDE, 0: of the shared one; and the socket at a port, UINT32_MAX: none.
+ */
+uint16_t node_side_port (const SimNode *node, uint32_t side);
+uint32_t node_side_at (const SimNode *node, uint16_t port);
 
 /* Tells the coordination server where this node is. */
 void node_announce (SimNode *node);

@@ -6,6 +6,25 @@
 
 #include <glib.h>
 
+#define SIDE_PORT  10000
+#define SIDE_PORTS 8192
+
+uint16_t
+node_side_port (const SimNode *node, uint32_t side)
+{
+  return side == 0 ? node->port : (uint16_t)(SIDE_PORT + side % SIDE_PORTS);
+}
+
+uint32_t
+node_side_at (const SimNode *node, uint16_t port)
+{
+  if (port == node->port)
+    return 0;
+  uint32_t behind = (node->last_side - (port - SIDE_PORT)) % SIDE_PORTS;
+  bool side = port >= SIDE_PORT && port < SIDE_PORT + SIDE_PORTS && behind < node->last_side;
+  return side ? node->last_side - behind : UINT32_MAX;
+}
+
 unsigned
 node_peer_index (const SimNode *node, const NodePublic *key)
 {
@@ -71,8 +90,9 @@ run_path_action (SimNode *node, const PathAction *action)
 {
   switch (action->type) {
     case PATH_ACTION_SEND_UDP:
-      sim_network_send (node->sim, node, node->port, &action->send_udp.destination,
-                        action->send_udp.data, action->send_udp.size);
+      sim_network_send (node->sim, node, node_side_port (node, action->send_udp.side),
+                        &action->send_udp.destination, action->send_udp.data,
+                        action->send_udp.size);
       break;
     case PATH_ACTION_SEND_RELAY:
       node_relay_send (node, action->send_relay.region, &action->send_relay.peer,
@@ -111,6 +131,9 @@ run_path_action (SimNode *node, const PathAction *action)
         node_announce (node);
       }
       break;
+    case PATH_ACTION_SIDE_OPEN:
+      node->last_side = action->side_open.first + action->side_open.count - 1;
+      break;
     case PATH_ACTION_HTTPS_PROBE:
       answer_probe (node, action->https_probe.probe, action->https_probe.node.region - 1u,
                     ANSWER_HTTPS);
@@ -121,6 +144,7 @@ run_path_action (SimNode *node, const PathAction *action)
         answer_probe (node, action->icmp_ping.probe, (unsigned)relay, ANSWER_ICMP);
       break;
     }
+    case PATH_ACTION_SIDE_CLOSE:
     case PATH_ACTION_PING_RESULT:
     case PATH_ACTION_NETCHECK_RESULT:
     case PATH_ACTION_RESOLVE:

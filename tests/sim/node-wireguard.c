@@ -5,12 +5,24 @@
 
 #include <string.h>
 
+/* The side socket that leads to an address, 0: none. */
+static uint32_t
+side_to (const SimNode *node, const IpPort *udp)
+{
+  for (unsigned i = 0; i < node->sim->options.n_nodes; i++)
+    if (node->peers[i].destination.side != 0
+        && ip_port_equal (&node->peers[i].destination.udp, udp))
+      return node->peers[i].destination.side;
+  return 0;
+}
+
 static void
 send_on (SimNode *node, const NodePublic *peer, const IpPort *udp, uint16_t region,
          const uint8_t *bytes, size_t size)
 {
   if (udp->addr.family != 0)
-    sim_network_send (node->sim, node, node->port, udp, bytes, size);
+    sim_network_send (node->sim, node, node_side_port (node, side_to (node, udp)), udp, bytes,
+                      size);
   if (region != 0)
     node_relay_send (node, region, peer, bytes, size);
 }

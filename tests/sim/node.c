@@ -82,10 +82,11 @@ void
 sim_node_datagram (SimNode *node, uint16_t port, const IpPort *from, const uint8_t *bytes,
                    size_t size)
 {
-  PathEvent event = {.type = PATH_EVENT_DATAGRAM, .datagram = {bytes, size, *from}};
+  PathEvent event = {.type = PATH_EVENT_DATAGRAM, .datagram = {bytes, size, *from, 0}};
   WgSource source = {.kind = WG_SOURCE_UDP, .addr = *from};
 
-  if (!sim_node_running (node) || port != node->port)
+  event.datagram.side = node_side_at (node, port);
+  if (!sim_node_running (node) || event.datagram.side == UINT32_MAX)
     return;
   if (packet_classify (bytes, size) != PACKET_WIREGUARD)
     node_feed_path (node, &event);

@@ -16,7 +16,7 @@
 #define SIM_NODE_PORT    41641
 #define SIM_RELAY_PORT   443
 #define SIM_STUN_PORT    3478
-#define SIM_DATAGRAM_MAX 2048
+#define SIM_DATAGRAM_MAX 8192 /* a call with all guesses of a hard NAT fits */
 
 typedef struct SimNode SimNode;
 typedef struct SimRelay SimRelay;

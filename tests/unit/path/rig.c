@@ -9,6 +9,7 @@ typedef struct
 {
   int64_t due_us;
   IpPort server;
+  uint32_t side;
   uint8_t bytes[STUN_RESPONSE_MAX];
   size_t size;
 } StunAnswer;
@@ -52,11 +53,16 @@ drain (Rig *rig)
     if (action.type == PATH_ACTION_SEND_UDP && rig->stun_answers
         && action.send_udp.destination.addr.bytes[3] != rig->stun_down
         && stun_parse_request (action.send_udp.data, action.send_udp.size, &tx_id)) {
-      StunAnswer answer
-          = {.due_us = rig->now + rig->stun_latency, .server = action.send_udp.destination};
+      StunAnswer answer = {.due_us = rig->now + rig->stun_latency,
+                           .server = action.send_udp.destination,
+                           .side = action.send_udp.side};
       IpPort mapped = rig->reflexive;
       if (rig->reflexive_per_server)
         mapped.port += answer.server.addr.bytes[3];
+      if (answer.side != 0)
+        mapped.port = rig->side_port != 0
+                          ? (uint16_t)(rig->side_port + answer.side)
+                          : (uint16_t)random_between (&rig->random.base, 1024, 65536);
       answer.size = stun_encode_response (&tx_id, &mapped, answer.bytes);
       g_array_append_val (rig->stun_due, answer);
     }
@@ -240,6 +246,7 @@ answer_stun (Rig *rig, guint index)
   event.datagram.data = answer.bytes;
   event.datagram.size = answer.size;
   event.datagram.source = answer.server;
+  event.datagram.side = answer.side;
   rig_input (rig, &event);
 }
 
@@ -348,6 +355,7 @@ rig_from_udp (Rig *rig, const RigPeer *peer, const DiscoMessage *message, const 
   event.datagram.data = packet;
   event.datagram.size = seal_from (rig, peer, message, packet);
   event.datagram.source = *source;
+  event.datagram.side = rig->side;
   rig_input (rig, &event);
 }
 

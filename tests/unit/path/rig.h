@@ -39,6 +39,8 @@ typedef struct
   int64_t stun_latency;
   IpPort reflexive;          /* what STUN tells */
   bool reflexive_per_server; /* hard NAT: another port for each server */
+  uint16_t side_port;        /* STUN tells this plus their number to side sockets, 0: any port */
+  uint32_t side;             /* socket by which rig_from_udp comes in */
   GArray *stun_due;          /* answers under way */
 } Rig;
 

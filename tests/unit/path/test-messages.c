@@ -136,7 +136,7 @@ test_called_all_the_time (void)
   /* long idle, and then the peer calls every 4 s: no candidate ever waits for 5 s */
   rig_run (f.rig, 120 * SECOND);
   rig_clear (f.rig);
-  f.rig->reflexive = rig_address ("203.0.113.1:5555");
+  f.rig->reflexive = rig_address ("203.0.113.2:41641");
   for (int i = 0; i < 10; i++) {
     rig_from_relay (f.rig, f.peer, &m, f.relay);
     rig_run_sending (f.rig, f.peer, 4 * SECOND);
