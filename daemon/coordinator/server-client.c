@@ -6,9 +6,6 @@
 #include "base/memory.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -24,7 +21,7 @@
 #define IDLE_US  (60 * USEC_PER_SEC) /* a control connection without a request may stay so long */
 
 uint64_t
-server_request_number (const Client *client, int32_t stream)
+client_request (const Client *client, int32_t stream)
 {
   return (uint64_t)client->id << 32 | (uint32_t)stream;
 }
@@ -36,33 +33,28 @@ has_id (const void *value, const void *key)
 }
 
 Client *
-server_client (Server *server, uint32_t id)
+client_find (Worker *worker, uint32_t id)
 {
-  return hash_index_find (&server->clients_by_id, hash_index_number (id), has_id, &id);
+  return hash_index_find (&worker->clients_by_id, hash_index_number (id), has_id, &id);
 }
 
-void
-server_watch (Server *server, Watch *watch, int operation, uint32_t events)
+static void
+tell_gone (Worker *worker, const Client *client, int32_t stream)
 {
-  struct epoll_event event = {.events = events, .data.ptr = watch};
-
-  epoll_ctl (server->epoll, operation, watch->fd, &event);
+  server_event_post (worker->server,
+                     server_event_new (STATE_EVENT_GONE, client_request (client, stream)));
 }
 
 /* Tells the state about everything that was open on the connection. */
 static void
-announce_gone (Server *server, Client *client)
+announce_gone (Worker *worker, Client *client)
 {
   if (!client->connection) {
-    StateEvent event = {.type = STATE_EVENT_GONE, .request = server_request_number (client, 0)};
-    server_input (server, &event);
+    tell_gone (worker, client, 0);
     return;
   }
-  for (int32_t stream; (stream = server_connection_abandon (client->connection)) != 0;) {
-    StateEvent event
-        = {.type = STATE_EVENT_GONE, .request = server_request_number (client, stream)};
-    server_input (server, &event);
-  }
+  for (int32_t stream; (stream = server_connection_abandon (client->connection)) != 0;)
+    tell_gone (worker, client, stream);
 }
 
 /* Writes what there is; what the socket does not take is kept. False: the socket is broken. */
@@ -96,8 +88,11 @@ end_tls (Client *client)
 }
 
 void
-server_client_free (Client *client)
+client_free (Worker *worker, Client *client)
 {
+  hash_index_remove (&worker->clients_by_id, hash_index_number (client->id), client);
+  if (client->connection)
+    atomic_fetch_sub_explicit (&worker->connections, 1, memory_order_relaxed);
   if (client->tls)
     end_tls (client);
   close (client->watch.fd);
@@ -109,52 +104,54 @@ server_client_free (Client *client)
 }
 
 void
-server_sweep_clients (Server *server, int64_t now_us)
+clients_sweep (Worker *worker, int64_t now_us)
 {
-  if (!server->sweep && now_us < server->swept_us + SWEEP_US)
+  if (!worker->sweep && now_us < worker->swept_us + SWEEP_US)
     return;
-  server->sweep = false;
-  server->swept_us = now_us;
-  for (Client **link = &server->clients; *link;) {
+  worker->sweep = false;
+  worker->swept_us = now_us;
+  size_t queued = 0;
+  for (Client **link = &worker->clients; *link;) {
     Client *client = *link;
     if (client->connection && server_connection_is_busy (client->connection))
       client->until_us = now_us + IDLE_US;
     bool late = client->until_us <= now_us;
     if (!late && !(client->closing && client->out.size == 0)) {
+      queued += client->out.size;
       link = &client->next;
       continue;
     }
-    announce_gone (server, client);
+    announce_gone (worker, client);
     *link = client->next;
-    hash_index_remove (&server->clients_by_id, hash_index_number (client->id), client);
-    server_client_free (client);
+    client_free (worker, client);
   }
+  atomic_store_explicit (&worker->queued_bytes, queued, memory_order_relaxed);
 }
 
 /* What the connection has to say, as it goes over the wire. False: nothing now. */
 static bool
-take_output (Server *server, Client *client, Buffer *out)
+take_output (Worker *worker, Client *client, Buffer *out)
 {
   if (!client->tls)
-    return server_connection_take (client->connection, &server->scratch, out, WRITE_AHEAD);
+    return server_connection_take (client->connection, &worker->scratch, out, WRITE_AHEAD);
   tls_take (client->tls, out);
-  buffer_reset (&server->plain);
+  buffer_reset (&worker->plain);
   if (tls_state (client->tls) == TLS_OPEN
-      && server_connection_take (client->connection, &server->scratch, &server->plain, WRITE_AHEAD))
-    tls_write_to (client->tls, server->plain.data, server->plain.size, out);
+      && server_connection_take (client->connection, &worker->scratch, &worker->plain, WRITE_AHEAD))
+    tls_write_to (client->tls, worker->plain.data, worker->plain.size, out);
   return out->size > 0;
 }
 
 /* What the peer said reaches the connection. False: nothing more comes of it. */
 static bool
-take_input (Server *server, Client *client, const uint8_t *data, size_t size)
+take_input (Worker *worker, Client *client, const uint8_t *data, size_t size)
 {
   if (!client->tls)
     return server_connection_feed (client->connection, data, size);
-  buffer_reset (&server->plain);
-  TlsState state = tls_receive (client->tls, data, size, &server->plain);
-  bool ok = server->plain.size == 0
-            || server_connection_feed (client->connection, server->plain.data, server->plain.size);
+  buffer_reset (&worker->plain);
+  TlsState state = tls_receive (client->tls, data, size, &worker->plain);
+  bool ok = worker->plain.size == 0
+            || server_connection_feed (client->connection, worker->plain.data, worker->plain.size);
   if (state == TLS_FAILED)
     log_debug (DOMAIN, "a TLS connection failed: %s", tls_error (client->tls));
   return ok && (state == TLS_OPEN || state == TLS_HANDSHAKING);
@@ -162,16 +159,16 @@ take_input (Server *server, Client *client, const uint8_t *data, size_t size)
 
 /* Bytes are sealed in a buffer that all share: a connection with nothing to write holds none. */
 static void
-write_out (Server *server, Client *client)
+write_out (Worker *worker, Client *client)
 {
   bool ok = send_some (client, &client->out);
 
   while (ok && client->out.size == 0 && client->connection) {
-    buffer_reset (&server->sealed);
-    if (!take_output (server, client, &server->sealed))
+    buffer_reset (&worker->sealed);
+    if (!take_output (worker, client, &worker->sealed))
       break;
-    ok = send_some (client, &server->sealed);
-    buffer_append (&client->out, server->sealed.data, server->sealed.size);
+    ok = send_some (client, &worker->sealed);
+    buffer_append (&client->out, worker->sealed.data, worker->sealed.size);
   }
   if (!ok)
     client->closing = true;
@@ -179,37 +176,37 @@ write_out (Server *server, Client *client)
     buffer_free (&client->out);
   if (client->connection && server_connection_is_over (client->connection))
     client->closing = true;
-  server->sweep |= client->closing;
+  worker->sweep |= client->closing;
   bool wants_write = client->out.size > 0;
   if (wants_write != client->wants_write) {
     client->wants_write = wants_write;
-    server_watch (server, &client->watch, EPOLL_CTL_MOD, EPOLLIN | (wants_write ? EPOLLOUT : 0));
+    worker_watch (worker, &client->watch, EPOLL_CTL_MOD, EPOLLIN | (wants_write ? EPOLLOUT : 0));
   }
 }
 
 void
-server_mark (Server *server, Client *client)
+client_mark (Worker *worker, Client *client)
 {
   if (client->marked)
     return;
   client->marked = true;
-  server->marked
-      = mem_grow (server->marked, server->n_marked, &server->marked_room, sizeof (Client *));
-  server->marked[server->n_marked++] = client;
+  worker->marked
+      = mem_grow (worker->marked, worker->n_marked, &worker->marked_room, sizeof (Client *));
+  worker->marked[worker->n_marked++] = client;
 }
 
 void
-server_write_marked (Server *server)
+clients_write (Worker *worker)
 {
-  for (size_t i = 0; i < server->n_marked; i++) {
-    server->marked[i]->marked = false;
-    write_out (server, server->marked[i]);
+  for (size_t i = 0; i < worker->n_marked; i++) {
+    worker->marked[i]->marked = false;
+    write_out (worker, worker->marked[i]);
   }
-  server->n_marked = 0;
+  worker->n_marked = 0;
 }
 
 static void
-run_command (Server *server, Client *client)
+run_command (Worker *worker, Client *client)
 {
   CommandRequest request;
 
@@ -220,106 +217,69 @@ run_command (Server *server, Client *client)
       client->closing = true;
       break;
     case COMMAND_READY: {
-      if (server_intercept (server, client, &request))
+      if (server_intercept (worker, client, &request))
         break;
-      StateEvent event = {
-          .type = STATE_EVENT_COMMAND,
-          .request = server_request_number (client, 0),
-          .command = {(const char *const *)request.words, request.n_words, request.input},
-      };
+      ServerEvent *event = server_event_new (STATE_EVENT_COMMAND, client_request (client, 0));
+      event->command = mem_dup (&request, sizeof request);
+      event->event.command.words = (const char *const *)event->command->words;
+      event->event.command.n_words = request.n_words;
+      event->event.command.input = request.input;
       client->until_us = TIME_NEVER; /* the answer may be a long time coming */
-      server_input (server, &event);
-      command_request_clear (&request);
       buffer_reset (&client->in);
+      server_event_post (worker->server, event);
     }
   }
 }
 
 static void
-client_ready (Server *server, Watch *watch, uint32_t events)
+client_ready (Worker *worker, Watch *watch, uint32_t events)
 {
   Client *client = (Client *)watch;
   uint8_t data[READ_SIZE];
+
+  if (worker->deaf) {
+    write_out (worker, client);
+    return;
+  }
   ssize_t n = recv (watch->fd, data, sizeof data, 0);
 
   if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
-    client->closing = server->sweep = true;
+    client->closing = worker->sweep = true;
     buffer_reset (&client->out);
-    server_watch (server, watch, EPOLL_CTL_DEL, 0);
+    worker_watch (worker, watch, EPOLL_CTL_DEL, 0);
     return;
   }
   if (n > 0 && client->is_command) {
     buffer_append (&client->in, data, (size_t)n);
-    run_command (server, client);
+    run_command (worker, client);
   } else if (n > 0) {
-    if (!take_input (server, client, data, (size_t)n))
+    if (!take_input (worker, client, data, (size_t)n))
       client->closing = true;
-    server_handle_requests (server, client);
+    server_handle_requests (worker, client);
   }
-  write_out (server, client);
+  write_out (worker, client);
 }
 
-static void
-add_client (Server *server, int fd, const IpPort *from, bool is_command)
+void
+client_add (Worker *worker, int fd, const IpAddr *from, bool is_command)
 {
   Client *client = mem_new (sizeof *client);
 
   client->watch = (Watch){fd, client_ready};
-  client->id = ++server->next_id;
+  do
+    client->id = ++worker->next_id * SERVER_WORKERS_MAX + worker->number;
+  while (client_find (worker, client->id));
   client->is_command = is_command;
-  client->from = from->addr;
+  client->from = *from;
   client->until_us = clock_now_us () + LOGIN_US;
-  if (!is_command)
-    client->connection = server_connection_new (server->key, random_system ());
-  if (!is_command && server->tls)
-    client->tls = tls_server_new (server->tls);
-  client->next = server->clients;
-  server->clients = client;
-  hash_index_add (&server->clients_by_id, hash_index_number (client->id), client);
-  server_watch (server, &client->watch, EPOLL_CTL_ADD, EPOLLIN);
-}
-
-/* No descriptor is left: those who hold one the longest without a request give theirs; where all
- * are in use, the new one is turned away. */
-static void
-make_room (Server *server, Watch *watch)
-{
-  Client *oldest = NULL;
-
-  for (Client *client = server->clients; client; client = client->next)
-    if (client->connection && !client->closing && !server_connection_is_busy (client->connection))
-      oldest = client;
-  if (oldest) {
-    oldest->until_us = 0;
-    server->sweep = true;
-    return;
+  if (!is_command) {
+    client->connection = server_connection_new (worker->server->key, random_system ());
+    atomic_fetch_add_explicit (&worker->connections, 1, memory_order_relaxed);
   }
-  close (server->spare);
-  int fd = accept4 (watch->fd, NULL, NULL, SOCK_CLOEXEC);
-  if (fd >= 0)
-    close (fd);
-  server->spare = open ("/dev/null", O_RDONLY | O_CLOEXEC);
-}
-
-void
-server_accept (Server *server, Watch *watch, uint32_t events)
-{
-  struct sockaddr_storage address;
-  socklen_t size = sizeof address;
-  int fd, one = 1;
-
-  while (
-      (fd = accept4 (watch->fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC))
-      >= 0) {
-    bool is_command = watch == &server->commands;
-    IpPort from = {0};
-    if (!is_command && !ip_port_from_sockaddr ((struct sockaddr *)&address, size, &from))
-      from = (IpPort){0};
-    size = sizeof address;
-    if (!is_command)
-      setsockopt (fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    add_client (server, fd, &from, is_command);
-  }
-  if (errno == EMFILE || errno == ENFILE)
-    make_room (server, watch);
+  if (!is_command && worker->tls)
+    client->tls = tls_server_new (worker->tls);
+  client->next = worker->clients;
+  worker->clients = client;
+  hash_index_add (&worker->clients_by_id, hash_index_number (client->id), client);
+  worker_watch (worker, &client->watch, EPOLL_CTL_ADD, EPOLLIN);
 }

@@ -506,7 +506,7 @@ server_connection_send (ServerConnection *c, int32_t stream, Rope *rope)
     return false;
   if (h2_queued (c->h2, stream) + rope->size > SERVER_QUEUE_MAX) {
     h2_reset (c->h2, stream, H2_CANCEL);
-    drop_stream (c, s);
+    note_gone (c, s);
     return false;
   }
   return h2_send_rope (c->h2, stream, rope);

@@ -57,8 +57,9 @@ int32_t server_connection_abandon (ServerConnection *c);
 void server_connection_reply (ServerConnection *c, int32_t stream, int status, const char *type,
                               const char *headers, const void *body, size_t size);
 
-/* An answer whose body goes on: its head, and more of its body. False when the stream is gone or
- * too slow. A reference to ROPE is taken. */
+/* An answer whose body goes on: its head, and more of its body. False when the stream is gone, or
+ * too slow: then it ends, and server_connection_next_gone tells it. A reference to ROPE is taken.
+ */
 bool server_connection_open (ServerConnection *c, int32_t stream);
 bool server_connection_send (ServerConnection *c, int32_t stream, Rope *rope);
 void server_connection_end (ServerConnection *c, int32_t stream);

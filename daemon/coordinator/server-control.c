@@ -4,6 +4,7 @@
 #include "coordinator/command.h"
 #include "coordinator/server-private.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -37,25 +38,28 @@ changes (const CommandRequest *request)
 }
 
 bool
-server_intercept (Server *server, Client *client, CommandRequest *request)
+server_intercept (Worker *worker, Client *client, CommandRequest *request)
 {
   const char *verb = request->n_words > 0 ? request->words[0] : "";
+  Server *server = worker->server;
+  char *problem = NULL;
 
   if (strcmp (verb, "create") == 0) {
     answer (client, 1, "There is a network here already.\n");
   } else if (strcmp (verb, "stop") == 0) {
     answer (client, 0, has_word (request, "--json") ? "{\"ok\":true}\n" : "Stopped.\n");
-    server->stopping = true;
+    server_stop (server, false);
   } else if (strcmp (verb, "delete") == 0 && !has_word (request, "--yes")) {
     answer (client, 2, "This ends the network for all of its devices; say it with --yes.\n");
   } else if (strcmp (verb, "delete") == 0) {
     answer (client, 0, has_word (request, "--json") ? "{\"ok\":true}\n" : "Deleted.\n");
-    server->stopping = server->deleted = true;
+    server_stop (server, true);
   } else if (strcmp (verb, "backup") == 0) {
     backup_serve (server->options->data_dir, dup (client->watch.fd));
     client->closing = true; /* the copy of the descriptor lives on */
-  } else if (keep_problem (server->keep) && changes (request)) {
-    answer (client, 1, keep_problem (server->keep));
+  } else if (changes (request) && (problem = server_store_problem (server->store_thread))) {
+    answer (client, 1, problem);
+    free (problem);
     buffer_append_text (&client->out, ": nothing was changed; make room and try again\n");
   } else {
     return false;

@@ -2,7 +2,7 @@
  *
  * Records that the disk refuses stay in memory, the newest of each name, and are tried again every
  * second together with what comes later. Until then changes are refused at the door, and whoever
- * made the change that failed is told so. Not a store: that is store.h. Server thread. */
+ * made the change that failed is told so. Not a store: that is store.h. Store thread. */
 #pragma once
 
 #include "coordinator/store.h"

@@ -53,7 +53,7 @@ is_page (const ServerRequest *request)
 /* ---- plain HTTP ---- */
 
 static void
-answer_key (Server *server, Client *client, const ServerRequest *request)
+answer_key (Worker *worker, Client *client, const ServerRequest *request)
 {
   const char *version = strstr (request->path, "v=");
   char text[KEY_TEXT_MAX], body[512];
@@ -63,7 +63,7 @@ answer_key (Server *server, Client *client, const ServerRequest *request)
     answer (client, request, 400, TEXT_PLAIN, "the version is missing\n");
     return;
   }
-  key_public (server->key->bytes, key.bytes);
+  key_public (worker->server->key->bytes, key.bytes);
   key_format (KEY_MACHINE_PUBLIC, key.bytes, text);
   snprintf (body, sizeof body,
             "{\"legacyPublicKey\":\"mkey:"
@@ -75,7 +75,7 @@ answer_key (Server *server, Client *client, const ServerRequest *request)
 
 /* Relays that are not ours ask whom they may serve (spec/derp.md §6.2). */
 static void
-answer_verify (Server *server, Client *client, const ServerRequest *request)
+answer_verify (Worker *worker, Client *client, const ServerRequest *request)
 {
   NodePublic key = {0};
   JsonReader r;
@@ -98,51 +98,69 @@ answer_verify (Server *server, Client *client, const ServerRequest *request)
     answer (client, request, 400, TEXT_PLAIN, "the question is not understood\n");
   else
     answer (client, request, 200, JSON,
-            !key_zero (&key) && relay_registry_allowed (server->members, &key)
+            !key_zero (&key) && relay_registry_allowed (worker->server->members, &key)
                 ? "{\"Allow\":true}"
                 : "{\"Allow\":false}");
 }
 
+/* A change is refused at the door while the disk takes none. */
+static bool
+refuse_change (Worker *worker, Client *client, const ServerRequest *request)
+{
+  char *problem = server_store_problem (worker->server->store_thread);
+
+  if (!problem)
+    return false;
+  answer (client, request, 503, TEXT_PLAIN, problem);
+  free (problem);
+  return true;
+}
+
+/* An event that has taken the request over. */
+static ServerEvent *
+event_of (StateEventType type, const Client *client, ServerRequest *request)
+{
+  ServerEvent *event = server_event_new (type, client_request (client, request->stream));
+
+  event->request = *request;
+  *request = (ServerRequest){.stream = event->request.stream};
+  return event;
+}
+
 /* Pages for people: their answer comes from the state, perhaps after work done elsewhere. */
 static void
-take_web (Server *server, Client *client, const ServerRequest *request)
+take_web (Worker *worker, Client *client, ServerRequest *request)
 {
-  WebRequest web = {
-      .method = request->method,
-      .path = request->path,
-      .cookie = request->cookie,
-      .site = request->site,
-      .body = request->body,
-      .size = request->size,
+  if (strcmp (request->method, "POST") == 0 && refuse_change (worker, client, request))
+    return;
+  ServerEvent *event = event_of (STATE_EVENT_WEB, client, request);
+  event->web = (WebRequest){
+      .method = event->request.method,
+      .path = event->request.path,
+      .cookie = event->request.cookie,
+      .site = event->request.site,
+      .body = event->request.body,
+      .size = event->request.size,
       .from = client->from,
   };
-  StateEvent event = {
-      .type = STATE_EVENT_WEB,
-      .request = server_request_number (client, 0),
-      .web = &web,
-  };
-
-  if (keep_problem (server->keep) && strcmp (request->method, "POST") == 0) {
-    answer (client, request, 503, TEXT_PLAIN, keep_problem (server->keep));
-    return;
-  }
+  event->event.web = &event->web;
   client->until_us = clock_now_us () + WEB_US;
-  server_input (server, &event);
+  server_event_post (worker->server, event);
 }
 
 static void
-answer_http (Server *server, Client *client, const ServerRequest *request)
+answer_http (Worker *worker, Client *client, ServerRequest *request)
 {
   bool reads = strcmp (request->method, "GET") == 0 || strcmp (request->method, "HEAD") == 0;
 
   if (is_page (request))
-    take_web (server, client, request);
+    take_web (worker, client, request);
   else if (path_is (request, "/verify") && strcmp (request->method, "POST") == 0)
-    answer_verify (server, client, request);
+    answer_verify (worker, client, request);
   else if (!reads)
     answer (client, request, 405, TEXT_PLAIN, "only GET is answered here\n");
   else if (path_is (request, "/key"))
-    answer_key (server, client, request);
+    answer_key (worker, client, request);
   else if (path_is (request, "/health"))
     answer (client, request, 200, JSON, "{\"status\":\"pass\"}");
   else if (path_is (request, "/generate_204"))
@@ -154,65 +172,58 @@ answer_http (Server *server, Client *client, const ServerRequest *request)
 /* ---- inside Noise ---- */
 
 static void
-take_registration (Server *server, Client *client, const ServerRequest *request)
+take_registration (Worker *worker, Client *client, ServerRequest *request)
 {
-  Arena arena = {0};
-  RegisterRequest body;
   const char *error;
 
-  if (keep_problem (server->keep)) {
-    answer (client, request, 503, TEXT_PLAIN, keep_problem (server->keep));
+  if (refuse_change (worker, client, request))
+    return;
+  ServerEvent *event = event_of (STATE_EVENT_REGISTER, client, request);
+  if (register_request_decode (event->request.body, event->request.size, &event->arena,
+                               &event->registration, &error)) {
+    event->event.registration.machine = event->request.machine;
+    event->event.registration.body = &event->registration;
+    event->event.registration.from = client->from;
+    server_event_post (worker->server, event);
     return;
   }
-  if (register_request_decode (request->body, request->size, &arena, &body, &error)) {
-    StateEvent event = {
-        .type = STATE_EVENT_REGISTER,
-        .request = server_request_number (client, request->stream),
-        .registration = {request->machine, &body, client->from},
-    };
-    server_input (server, &event);
-  } else {
-    answer (client, request, 400, TEXT_PLAIN, error);
-  }
-  arena_clear (&arena);
+  answer (client, &event->request, 400, TEXT_PLAIN, error);
+  server_event_free (event);
 }
 
 static void
-take_map (Server *server, Client *client, const ServerRequest *request)
+take_map (Worker *worker, Client *client, ServerRequest *request)
 {
-  Arena arena = {0};
-  MapRequest body;
+  ServerEvent *event = event_of (STATE_EVENT_MAP, client, request);
   const char *error;
 
-  if (map_request_decode (request->body, request->size, &arena, &body, &error)) {
-    StateEvent event = {
-        .type = STATE_EVENT_MAP,
-        .request = server_request_number (client, request->stream),
-        .map = {request->machine, &body},
-    };
-    server_input (server, &event);
-  } else {
-    answer (client, request, 400, TEXT_PLAIN, error);
+  if (map_request_decode (event->request.body, event->request.size, &event->arena, &event->map,
+                          &error)) {
+    event->event.map.machine = event->request.machine;
+    event->event.map.body = &event->map;
+    server_event_post (worker->server, event);
+    return;
   }
-  arena_clear (&arena);
+  answer (client, &event->request, 400, TEXT_PLAIN, error);
+  server_event_free (event);
 }
 
 static void
-answer_api (Server *server, Client *client, const ServerRequest *request)
+answer_api (Worker *worker, Client *client, ServerRequest *request)
 {
   if (request->version < SERVER_VERSION_FLOOR)
     answer (client, request, 400, TEXT_PLAIN,
             "this client is too old for this server; please update it\n");
   else if (path_is (request, "/machine/register"))
-    take_registration (server, client, request);
+    take_registration (worker, client, request);
   else if (path_is (request, "/machine/map"))
-    take_map (server, client, request);
+    take_map (worker, client, request);
   else
     answer (client, request, 501, TEXT_PLAIN, "this server does not offer that\n");
 }
 
 void
-server_handle_requests (Server *server, Client *client)
+server_handle_requests (Worker *worker, Client *client)
 {
   ServerRequest request;
   int32_t stream;
@@ -220,16 +231,13 @@ server_handle_requests (Server *server, Client *client)
   while (server_connection_next_request (client->connection, &request)) {
     log_debug (DOMAIN, "%s %.60s", request.method, request.path);
     if (request.stream == 0)
-      answer_http (server, client, &request);
+      answer_http (worker, client, &request);
     else
-      answer_api (server, client, &request);
+      answer_api (worker, client, &request);
     server_request_clear (&request);
   }
   while ((stream = server_connection_next_gone (client->connection)) != 0) {
-    StateEvent event = {
-        .type = STATE_EVENT_GONE,
-        .request = server_request_number (client, stream),
-    };
-    server_input (server, &event);
+    ServerEvent *event = server_event_new (STATE_EVENT_GONE, client_request (client, stream));
+    server_event_post (worker->server, event);
   }
 }

@@ -1,200 +1,93 @@
+/* The state thread: takes events, asks the state, and hands on what it decided; and setting up. */
 #include "coordinator/server-private.h"
 
 #include "base/log.h"
 #include "base/memory.h"
 #include "coordinator/server-files.h"
-#include "wire/command.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define DOMAIN  "coordinator"
-#define EVENTS  64
 #define BACKLOG 4096
+#define EVENTS  64 /* of one round */
 #define LOOK_US (CERTIFICATE_LOOK_MS * USEC_PER_MSEC)
 
-static void
-worked_ready (Server *server, Watch *watch, uint32_t events)
-{
-  WorkResult result;
-
-  while (work_next (server->work, &result)) {
-    StateEvent event = {.type = STATE_EVENT_WORKED, .worked = &result};
-    server_input (server, &event);
-    work_result_clear (&result);
-  }
-}
+/* ---- events and what comes of them ---- */
 
 static void
-signal_ready (Server *server, Watch *watch, uint32_t events)
-{
-  server->stopping = true;
-}
-
-/* ---- state ---- */
-
-void
-server_input (Server *server, StateEvent *event)
+input (Server *server, StateEvent *event)
 {
   event->wall = wall_time_now ();
   state_input (server->state, event, clock_now_us ());
 }
 
 static void
-deliver_reply (Server *server, const StateAction *action)
+take_events (Server *server)
 {
-  Client *client = server_client (server, (uint32_t)(action->request >> 32));
-  int32_t stream = (int32_t)(uint32_t)action->request;
-
-  if (!client)
-    return;
-  server_mark (server, client);
-  if (client->is_command) {
-    uint8_t code = (uint8_t)action->reply.status;
-    buffer_append (&client->out, &code, 1);
-    buffer_append (&client->out, action->reply.body, action->reply.size);
-    client->closing = true;
-  } else {
-    server_connection_reply (client->connection, stream, action->reply.status,
-                             action->reply.type ? action->reply.type : "application/json",
-                             action->reply.headers, action->reply.body, action->reply.size);
-    /* What came behind an HTTP/1.1 request waited for this answer. */
-    if (stream == 0 && !server_connection_feed (client->connection, "", 0))
-      client->closing = true;
-    if (stream == 0)
-      server_handle_requests (server, client);
+  if (!server->backlog)
+    server->backlog = mailbox_take (&server->events);
+  for (int i = 0; server->backlog && i < EVENTS; i++) {
+    ServerEvent *event = (ServerEvent *)server->backlog;
+    server->backlog = event->item.next;
+    input (server, &event->event);
+    atomic_fetch_sub_explicit (&server->waiting_bytes, event->size, memory_order_relaxed);
+    server_event_free (event);
   }
 }
 
 static void
-deliver_message (Server *server, const StateAction *action)
+take_results (Server *server)
 {
-  Client *client = server_client (server, (uint32_t)(action->request >> 32));
-  int32_t stream = (int32_t)(uint32_t)action->request;
+  WorkResult result;
 
-  if (!client || !client->connection)
-    return;
-  server_mark (server, client);
-  if (action->type == STATE_ACTION_OPEN) {
-    server_connection_open (client->connection, stream);
-    return;
-  }
-  server_metrics_message (server->metrics, action->message.rope->size);
-  server_connection_send (client->connection, stream, action->message.rope);
-}
-
-static void
-deliver (Server *server, StateAction *action)
-{
-  Client *client;
-
-  switch (action->type) {
-    case STATE_ACTION_REPLY:
-      deliver_reply (server, action);
-      break;
-    case STATE_ACTION_OPEN:
-    case STATE_ACTION_MESSAGE:
-      deliver_message (server, action);
-      break;
-    case STATE_ACTION_END:
-      client = server_client (server, (uint32_t)(action->request >> 32));
-      if (!client || !client->connection)
-        break;
-      server_connection_end (client->connection, (int32_t)(uint32_t)action->request);
-      server_mark (server, client);
-      break;
-    case STATE_ACTION_ADMIT:
-      relay_registry_allow (server->members, &action->admit.key, action->admit.allowed);
-      if (server->relay)
-        relay_admit (server->relay, &action->admit.key, action->admit.allowed);
-      break;
-    case STATE_ACTION_WORK:
-      work_start (server->work, &action->work);
-      break;
-    case STATE_ACTION_RECORD:
-      break;
+  while (work_next (server->work, &result)) {
+    StateEvent event = {.type = STATE_EVENT_WORKED, .worked = &result};
+    input (server, &event);
+    work_result_clear (&result);
   }
 }
 
-/* Everything that one round brought about. */
-typedef struct
+static bool
+is_for_worker (const StateAction *action)
 {
-  StateAction *actions;
-  size_t n, room;
-  StoreRecord *records;
-  size_t n_records, records_room;
-} Round;
+  return action->type != STATE_ACTION_RECORD && action->type != STATE_ACTION_ADMIT
+         && action->type != STATE_ACTION_WORK;
+}
 
+/* What was promised is on disk before anybody hears of it: all of it goes by the store thread. */
 static void
-collect (Server *server, Round *round)
+hand_on (Server *server)
 {
+  ServerRound *round = NULL;
   StateAction action;
 
   while (state_next_action (server->state, &action)) {
-    round->actions = mem_grow (round->actions, round->n, &round->room, sizeof action);
-    round->actions[round->n++] = action;
-    if (action.type != STATE_ACTION_RECORD)
+    if (!round)
+      round = mem_new (sizeof *round);
+    round->n_records += action.type == STATE_ACTION_RECORD;
+    if (!is_for_worker (&action)) {
+      round->actions = mem_grow (round->actions, round->n, &round->room, sizeof action);
+      round->actions[round->n++] = action;
       continue;
-    round->records
-        = mem_grow (round->records, round->n_records, &round->records_room, sizeof *round->records);
-    round->records[round->n_records++]
-        = (StoreRecord){action.record.table, action.record.name, action.record.value};
+    }
+    WorkerOrder **order = &round->orders[worker_of (server, action.request)];
+    if (!*order)
+      *order = worker_order_new (WORKER_DELIVER);
+    (*order)->actions = mem_grow ((*order)->actions, (*order)->n, &(*order)->room, sizeof action);
+    (*order)->actions[(*order)->n++] = action;
   }
-}
-
-/* A change that is not on disk yet is not promised; it is made, and kept when there is room. */
-static void
-deny_promise (Server *server, StateAction *action)
-{
-  Client *client = server_client (server, (uint32_t)(action->request >> 32));
-  char text[512];
-  int n = snprintf (text, sizeof text,
-                    "%s: the change is not kept yet, and lost if the server ends before it is\n",
-                    keep_problem (server->keep));
-
-  free (action->reply.body);
-  free (action->reply.headers);
-  action->reply.status = client && client->is_command ? 1 : 503;
-  action->reply.type = "text/plain; charset=utf-8";
-  action->reply.headers = NULL;
-  action->reply.size = n < (int)sizeof text ? (size_t)n : sizeof text - 1;
-  action->reply.body = mem_strndup (text, action->reply.size);
-}
-
-/* What was promised is on disk before anybody hears of it. */
-static void
-settle (Server *server)
-{
-  Round round = {0};
-  int64_t start_us = clock_now_us ();
-
-  collect (server, &round);
-  keep_retry (server->keep, start_us);
-  bool kept = keep_records (server->keep, round.records, round.n_records, start_us);
-  if (round.n_records > 0)
-    server_metrics_commit (server->metrics, round.n_records, clock_now_us () - start_us);
-  for (size_t i = 0; i < round.n; i++) {
-    StateAction *action = &round.actions[i];
-    if (!kept && action->type == STATE_ACTION_REPLY && !action->reply.no_promise)
-      deny_promise (server, action);
-    deliver (server, action);
-    state_action_clear (&round.actions[i]);
-  }
-  free (round.actions);
-  free (round.records);
-  server_write_marked (server);
+  if (round)
+    server_store_put (server->store_thread, round);
 }
 
 static void
@@ -211,11 +104,35 @@ show_figures (Server *server, int64_t now_us)
       .pending = state.pending,
       .streams = state.streams,
   };
-  for (const Client *client = server->clients; client; client = client->next) {
-    figures.connections += !client->is_command;
-    figures.queued_bytes += client->out.size;
+  for (unsigned i = 0; i < server->n_workers; i++) {
+    Worker *worker = &server->workers[i];
+    figures.connections += atomic_load_explicit (&worker->connections, memory_order_relaxed);
+    figures.queued_bytes += atomic_load_explicit (&worker->queued_bytes, memory_order_relaxed);
   }
   server_metrics_set (server->metrics, &figures);
+}
+
+/* ---- the certificate ---- */
+
+/* Each worker gets a context of its own. False: nobody did. */
+static bool
+give_certificate (Server *server, char **error)
+{
+  TlsContext *contexts[SERVER_WORKERS_MAX] = {0};
+  bool ok = true;
+
+  for (unsigned i = 0; i < server->n_workers && ok; i++)
+    ok = (contexts[i] = server_load_tls (&server->certificate, error)) != NULL;
+  for (unsigned i = 0; i < server->n_workers; i++) {
+    if (!ok) {
+      tls_context_free (contexts[i]);
+      continue;
+    }
+    WorkerOrder *order = worker_order_new (WORKER_TLS);
+    order->tls = contexts[i];
+    mailbox_push (&server->workers[i].orders, &order->item);
+  }
+  return ok;
 }
 
 /* Those who come from now on get the new one. */
@@ -224,41 +141,42 @@ look_at_certificate (Server *server, int64_t now_us)
 {
   char *error = NULL;
 
-  if (!server->tls || now_us < server->look_us)
+  if (!server->certificate.certificate || now_us < server->look_us)
     return;
   server->look_us = now_us + LOOK_US;
   if (!certificate_files_changed (&server->certificate))
     return;
-  TlsContext *tls = server_load_tls (&server->certificate, &error);
-  if (tls) {
-    tls_context_free (server->tls);
-    server->tls = tls;
+  if (give_certificate (server, &error))
     log_info (DOMAIN, "the certificate %s was read again", server->certificate.certificate);
-  } else {
+  else
     log_warning (DOMAIN, "the certificate %s is not used: %s", server->certificate.certificate,
                  error ? error : "unknown error");
-  }
   free (error);
 }
+
+/* ---- the loop ---- */
 
 static void
 loop (Server *server)
 {
-  struct epoll_event events[EVENTS];
+  struct pollfd polls[] = {
+      {server->events.fd, POLLIN, 0},
+      {work_fd (server->work), POLLIN, 0},
+      {server->signals, POLLIN, 0},
+  };
 
-  while (!server->stopping) {
+  while (!atomic_load (&server->stopping)) {
     int64_t now_us = clock_now_us ();
     int64_t deadline = time_min (state_next_deadline (server->state), now_us + USEC_PER_SEC);
     int64_t wait_ms = deadline > now_us ? (deadline - now_us) / USEC_PER_MSEC + 1 : 0;
-    int n = epoll_wait (server->epoll, events, EVENTS, (int)wait_ms);
-    for (int i = 0; i < n; i++) {
-      Watch *watch = events[i].data.ptr;
-      watch->ready (server, watch, events[i].events);
-    }
+    poll (polls, sizeof polls / sizeof polls[0], server->backlog ? 0 : (int)wait_ms);
+    if (polls[2].revents)
+      server_stop (server, false);
+    take_events (server);
+    take_results (server);
     StateEvent tick = {.type = STATE_EVENT_TICK};
-    server_input (server, &tick);
-    settle (server);
-    server_sweep_clients (server, clock_now_us ());
+    input (server, &tick);
+    hand_on (server);
     show_figures (server, clock_now_us ());
     look_at_certificate (server, clock_now_us ());
   }
@@ -351,7 +269,6 @@ open_state (Server *server)
   free (error);
   ok = server->metrics != NULL;
   if (ok) {
-    server->keep = keep_new (server->store);
     state_configure (server->state, &network);
     state_start (server->state, wall_time_now (), clock_now_us ());
   }
@@ -368,42 +285,83 @@ open_tls (Server *server)
   if (!server->options->tls_certificate)
     return true;
   certificate_files_changed (&server->certificate);
-  server->tls = server_load_tls (&server->certificate, &error);
-  if (!server->tls)
+  bool ok = give_certificate (server, &error);
+  if (!ok)
     fprintf (stderr, "warren-coordinator: the certificate %s: %s\n",
              server->certificate.certificate, error ? error : "unknown error");
   free (error);
-  return server->tls != NULL;
+  return ok;
+}
+
+/* As many as there are processors. */
+static bool
+open_workers (Server *server)
+{
+  long n = sysconf (_SC_NPROCESSORS_ONLN);
+  unsigned wanted = n < 1 ? 1 : n > SERVER_WORKERS_MAX ? SERVER_WORKERS_MAX : (unsigned)n;
+
+  while (server->n_workers < wanted) {
+    unsigned number = server->n_workers++;
+    if (!worker_open (&server->workers[number], server, number)) {
+      fprintf (stderr, "warren-coordinator: no thread for connections: %s\n", strerror (errno));
+      return false;
+    }
+  }
+  return true;
 }
 
 static bool
 open_sockets (Server *server)
 {
-  server->epoll = epoll_create1 (EPOLL_CLOEXEC);
-  server->spare = open ("/dev/null", O_RDONLY | O_CLOEXEC);
-  server->listener = (Watch){listen_tcp (server->options->listen), server_accept};
-  server->commands = (Watch){server_listen_commands (server->options), server_accept};
-  server->signals = (Watch){open_signals (), signal_ready};
+  int control = listen_tcp (server->options->listen);
+  int commands = control < 0 ? -1 : server_listen_commands (server->options);
+
+  server->signals = open_signals ();
   server->work = work_new ();
-  if (server->listener.fd < 0 || server->commands.fd < 0 || server->signals.fd < 0 || !server->work)
-    return false;
-  server->worked = (Watch){work_fd (server->work), worked_ready};
-  server_watch (server, &server->worked, EPOLL_CTL_ADD, EPOLLIN);
-  server_watch (server, &server->listener, EPOLL_CTL_ADD, EPOLLIN);
-  server_watch (server, &server->commands, EPOLL_CTL_ADD, EPOLLIN);
-  server_watch (server, &server->signals, EPOLL_CTL_ADD, EPOLLIN);
-  return true;
+  if (commands >= 0) {
+    worker_listen (&server->workers[0], control, commands);
+    return server->signals >= 0 && server->work;
+  }
+  if (control >= 0)
+    close (control);
+  return false;
+}
+
+static bool
+start_threads (Server *server)
+{
+  server->store_thread = server_store_new (server, server->store);
+  server->store = NULL;
+  bool ok = server->store_thread != NULL;
+  if (ok)
+    hand_on (server);
+  for (unsigned i = 0; i < server->n_workers && ok; i++)
+    ok = worker_start (&server->workers[i]);
+  return ok;
+}
+
+/* What was decided is kept, and whoever waits for it is told, before the workers end. */
+static void
+stop_threads (Server *server)
+{
+  server_store_free (server->store_thread);
+  for (unsigned i = 0; i < server->n_workers; i++)
+    worker_stop (&server->workers[i]);
 }
 
 static void
 close_all (Server *server)
 {
-  while (server->clients) {
-    Client *client = server->clients;
-    server->clients = client->next;
-    server_client_free (client);
+  for (unsigned i = 0; i < server->n_workers; i++)
+    worker_close (&server->workers[i]);
+  for (;;) {
+    MailItem *item = server->backlog ? server->backlog : mailbox_take (&server->events);
+    if (!item)
+      break;
+    server->backlog = item->next;
+    server_event_free ((ServerEvent *)item);
   }
-  tls_context_free (server->tls);
+  mailbox_clear (&server->events);
   server_metrics_free (server->metrics);
   if (server->relay)
     relay_free (server->relay);
@@ -412,40 +370,36 @@ close_all (Server *server)
   work_free (server->work);
   if (server->state)
     state_free (server->state);
-  keep_free (server->keep);
   store_close (server->store);
   if (server->key)
     secret_free (server->key);
-  buffer_free (&server->scratch);
-  buffer_free (&server->plain);
-  buffer_free (&server->sealed);
-  free (server->marked);
-  hash_index_clear (&server->clients_by_id);
-  close (server->listener.fd);
-  close (server->commands.fd);
-  close (server->signals.fd);
-  close (server->spare);
-  close (server->epoll);
+  if (server->signals >= 0)
+    close (server->signals);
 }
 
 int
 server_run (const ServerOptions *options)
 {
-  Server server = {.options = options, .epoll = -1};
+  Server *server;
+  int result = SERVER_FAILED;
 
-  server.listener.fd = server.commands.fd = server.signals.fd = -1;
   if (sodium_init () < 0)
-    return 1;
+    return SERVER_FAILED;
   if (mkdir (options->data_dir, 0700) != 0 && errno != EEXIST) {
     fprintf (stderr, "warren-coordinator: %s: %s\n", options->data_dir, strerror (errno));
-    return 1;
+    return SERVER_FAILED;
   }
-  bool ok = open_tls (&server) && open_sockets (&server) && open_state (&server);
-  if (ok) {
-    settle (&server);
+  server = mem_new (sizeof *server);
+  server->options = options;
+  server->signals = -1;
+  if (mailbox_init (&server->events, 1) && open_workers (server) && open_tls (server)
+      && open_sockets (server) && open_state (server) && start_threads (server)) {
     log_info (DOMAIN, "serving %s", options->url);
-    loop (&server);
+    loop (server);
+    result = atomic_load (&server->deleted) ? SERVER_DELETED : SERVER_ENDED;
   }
-  close_all (&server);
-  return !ok ? SERVER_FAILED : server.deleted ? SERVER_DELETED : SERVER_ENDED;
+  stop_threads (server);
+  close_all (server);
+  free (server);
+  return result;
 }

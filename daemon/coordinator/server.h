@@ -1,8 +1,8 @@
 /* `warren-coordinator serve`: sockets, clock and database around the coordinator's cores.
  *
- * One thread drives control connections, state and store: what the state wants kept is committed
- * once for each round of the loop, and no answer of the round leaves before that. The relay has a
- * thread of its own (relay.h). */
+ * server_run is the state thread, which decides. A store thread keeps what was decided and lets no
+ * answer go before that; workers own the connections. The relay has threads of its own (relay.h).
+ */
 #pragma once
 
 #include "base/ip.h"

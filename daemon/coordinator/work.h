@@ -1,7 +1,7 @@
 /* What would keep the state thread waiting, done elsewhere: password hashes (Argon2id) and requests
  * to an identity provider.
  *
- * Jobs go in from one thread, results are taken by the same thread when the descriptor is readable.
+ * Jobs go in from one thread, results are taken by one thread when the descriptor is readable.
  * At most WORK_JOBS_MAX are under way: what is more fails at once. Hashes are made one at a time on
  * a thread of their own, so that they never need more than one's memory; requests are made with
  * libsoup on another, the only place in the coordinator where GLib is used. */
