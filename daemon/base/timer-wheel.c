@@ -195,7 +195,9 @@ TimerNode *
 timer_wheel_expire (TimerWheel *wheel, int64_t now_us)
 {
   if (now_us > wheel->now_us) {
-    if (timer_wheel_next (wheel) <= now_us || tick_of (now_us) != tick_of (wheel->now_us))
+    /* To look for the earliest would cost more than to turn. */
+    if (!wheel->next_known || wheel->next_us <= now_us
+        || tick_of (now_us) != tick_of (wheel->now_us))
       advance (wheel, now_us);
     else
       wheel->now_us = now_us;
@@ -213,20 +215,25 @@ timer_wheel_next (TimerWheel *wheel)
   if (wheel->next_known)
     return wheel->next_us;
 
-  int64_t next = time_min (list_earliest (&wheel->due), list_earliest (&wheel->overflow));
+  int64_t next = list_earliest (&wheel->due);
   int64_t position[2] = {tick_of (wheel->now_us), tick_of (wheel->now_us) / TIMER_WHEEL_SLOTS};
+  static const int64_t width_us[2] = {TIMER_WHEEL_TICK_US, TIMER_WHEEL_TURN_US};
   for (int level = 0; level < 2; level++) {
     uint64_t occupied = wheel->occupied[level];
     if (occupied == 0)
       continue;
     /* Slots follow each other in time from the present one on; the first one that holds nodes holds
-     * the earliest. */
+     * the earliest, unless an earlier one is known that ends before it begins. */
     unsigned start = (unsigned)(position[level] % TIMER_WHEEL_SLOTS);
     uint64_t rotated
         = start == 0 ? occupied : occupied >> start | occupied << (TIMER_WHEEL_SLOTS - start);
-    unsigned index = (start + (unsigned)__builtin_ctzll (rotated)) % TIMER_WHEEL_SLOTS;
-    next = time_min (next, list_earliest (&wheel->levels[level][index]));
+    unsigned ahead = (unsigned)__builtin_ctzll (rotated);
+    if (next > (position[level] + ahead) * width_us[level])
+      next = time_min (next,
+                       list_earliest (&wheel->levels[level][(start + ahead) % TIMER_WHEEL_SLOTS]));
   }
+  if (next > (position[1] + TIMER_WHEEL_SLOTS) * TIMER_WHEEL_TURN_US)
+    next = time_min (next, list_earliest (&wheel->overflow));
   wheel->next_us = next;
   wheel->next_known = true;
   return next;

@@ -97,8 +97,9 @@ static void
 watch (RelayWorker *worker, RelayConnection *c)
 {
   bool in = c->client.stage != RELAY_OVER && relay_client_pause (&c->client, worker->now_us) == 0;
+  uint32_t edge = in && relay_connection_handshaking (c) ? EPOLLET : 0;
   struct epoll_event event
-      = {.events = (in ? EPOLLIN : 0) | (c->cipher.size > 0 ? EPOLLOUT : 0), .data.ptr = c};
+      = {.events = (in ? EPOLLIN : 0) | (c->cipher.size > 0 ? EPOLLOUT : 0) | edge, .data.ptr = c};
 
   if (event.events == c->events)
     return;

@@ -84,7 +84,8 @@ drop_connection (RelayWorker *worker, RelayConnection *c)
 void
 relay_worker_adopt (RelayWorker *worker, RelayConnection *c)
 {
-  struct epoll_event event = {.events = EPOLLIN | (c->link ? EPOLLOUT : 0), .data.ptr = c};
+  /* Of one that waits in the line of handshakes nothing is to be heard again each turn. */
+  struct epoll_event event = {.events = EPOLLIN | (c->link ? EPOLLOUT : EPOLLET), .data.ptr = c};
 
   atomic_fetch_add_explicit (&worker->n_connections, 1, memory_order_relaxed);
   take_slot (worker, c);
@@ -334,9 +335,11 @@ expire (RelayWorker *worker)
 static int
 patience (RelayWorker *worker)
 {
+  if (worker->waiting)
+    return 0;
   int64_t next_us = timer_wheel_next (&worker->wheel), now_us = clock_now_us ();
 
-  if (worker->waiting || next_us <= now_us)
+  if (next_us <= now_us)
     return 0;
   return next_us - now_us > 60 * USEC_PER_SEC ? 60000 : (int)((next_us - now_us) / 1000 + 1);
 }
