@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "coordinator/relay-names.h"
 #include "coordinator/relay-queue.h"
 #include "derp/frame.h"
 #include "wire/buffer.h"
@@ -31,7 +32,7 @@ typedef struct
   uint8_t mesh_key[KEY_SIZE]; /* of the relays of the region; zero: none */
   uint64_t rate;              /* bytes of frames that each client may send per second, 0: any */
   uint64_t rate_burst;
-  char *bootstrap_dns; /* JSON: names to addresses; NULL: none */
+  RelayNames *names;   /* for those who have no name servers; NULL: none */
   RelayBudget *budget; /* of all queues */
   Random *random;      /* for any thread */
 } RelayIdentity;

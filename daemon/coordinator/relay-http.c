@@ -92,6 +92,19 @@ start_derp (const RelayIdentity *identity, const Request *request)
   return RELAY_HTTP_DERP;
 }
 
+static RelayHttpResult
+answer_names (const RelayIdentity *identity, const Request *request)
+{
+  Buffer table = {0};
+
+  relay_names_write (identity->names, &table);
+  buffer_append (&table, "", 1);
+  RelayHttpResult result
+      = answer (request, "200 OK", "Content-Type: application/json\r\n", (const char *)table.data);
+  buffer_free (&table);
+  return result;
+}
+
 /* A body would be taken for the next request; there is none in what the relay serves. */
 static bool
 has_body (const Http1Head *head)
@@ -116,8 +129,7 @@ dispatch (const RelayIdentity *identity, const Request *request, bool plain)
   if (target_is (head, "/derp/probe") || target_is (head, "/derp/latency-check"))
     return answer_probe (request);
   if (target_is (head, "/bootstrap-dns"))
-    return answer (request, "200 OK", "Content-Type: application/json\r\n",
-                   identity->bootstrap_dns ? identity->bootstrap_dns : "{}");
+    return answer_names (identity, request);
   if (target_is (head, "/robots.txt"))
     return answer (request, "200 OK", "Content-Type: text/plain\r\n",
                    "User-agent: *\nDisallow: /\n");

@@ -159,8 +159,8 @@ set_identity (Relay *relay, const RelayOptions *options)
   key_public (identity->private_key, identity->server_key.bytes);
   if (options->mesh_key)
     memcpy (identity->mesh_key, options->mesh_key, KEY_SIZE);
-  if (options->bootstrap_dns)
-    identity->bootstrap_dns = mem_strndup (options->bootstrap_dns, strlen (options->bootstrap_dns));
+  if (options->names)
+    identity->names = relay_names_new (options->names);
   identity->rate = options->rate;
   identity->rate_burst = options->rate_burst;
   identity->budget = &relay->budget;
@@ -268,7 +268,7 @@ relay_free (Relay *relay)
   relay_registry_free (relay->registry);
   pthread_mutex_destroy (&relay->watch_lock);
   free (relay->watchers);
-  free (relay->identity.bootstrap_dns);
+  relay_names_free (relay->identity.names);
   sodium_memzero (&relay->identity, sizeof relay->identity);
   free (relay);
 }

@@ -26,7 +26,8 @@ typedef struct
   const uint8_t *mesh_key;      /* of the region's relays, 32 bytes, copied; NULL: none */
   const char *const *peers;  /* those relays: ADDRESS:PORT, or ADDRESS:PORT=sha256-raw:HEX with the
                                 pin of a self-made certificate; ends with NULL; NULL: none */
-  const char *bootstrap_dns; /* JSON object of names and addresses, copied; NULL: none */
+  const char *const *names;  /* whose addresses are told to whoever asks (relay-names.h), copied;
+                                ends with NULL; NULL: none */
   uint64_t rate, rate_burst; /* bytes per second that a client may send, and at once; 0: any */
   unsigned workers;          /* threads; 0: as many as there are processors */
   uint16_t stun_port;        /* on the same address; 0: no STUN */

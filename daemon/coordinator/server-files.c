@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "base/memory.h"
 #include "coordinator/relay-certificate.h"
+#include "wire/http-url.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -210,6 +211,9 @@ server_open_relay (const ServerOptions *options, Relay **relay, DerpMap **map)
     return false;
   }
   uint8_t *key = secret_new (KEY_SIZE), *mesh_key = secret_new (KEY_SIZE);
+  HttpUrl url = {0};
+  http_url_parse (options->url, &url);
+  const char *const names[] = {host, url.host[0] ? url.host : host, NULL};
   bool ok = server_load_key (options->data_dir, "relay.key", key)
             && load_mesh_key (options->relay_mesh_key_file, mesh_key)
             && find_certificate (options, host, &certificate);
@@ -223,6 +227,7 @@ server_open_relay (const ServerOptions *options, Relay **relay, DerpMap **map)
         .private_key = key,
         .mesh_key = options->relay_mesh_key_file ? mesh_key : NULL,
         .peers = options->relay_peers,
+        .names = names,
         .stun_port = options->stun_port,
         .open = options->relay_open,
         .rate = options->relay_rate,

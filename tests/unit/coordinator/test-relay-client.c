@@ -52,8 +52,8 @@ test_upgrade (void)
 {
   static const char *const requests[] = {
       "GET /derp HTTP/1.1\r\nHost: x\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n\r\n",
-      "POST /derp HTTP/1.1\r\nhost: 1.2.3.4\r\nupgrade: derp\r\nconnection: upgrade\r\n"
-      "content-length: 0\r\n\r\n",
+      ("POST /derp HTTP/1.1\r\nhost: 1.2.3.4\r\nupgrade: derp\r\nconnection: upgrade\r\n"
+       "content-length: 0\r\n\r\n"),
       "GET /derp HTTP/1.1\r\nUpgrade: WebSocket\r\n\r\n",
   };
   RelayRig rig;
@@ -285,7 +285,7 @@ test_other_pages (void)
   static const char *const pages[][2] = {
       {"/", "200 OK"},
       {"/robots.txt", "Disallow: /"},
-      {"/bootstrap-dns?q=x", "{\"relay.x\":[\"192.0.2.1\"]}"},
+      {"/bootstrap-dns?q=x", "\r\n\r\n{}"},
       {"/debug/vars", "404 "},
   };
   RelayRig rig;
@@ -294,12 +294,38 @@ test_other_pages (void)
   for (size_t i = 0; i < G_N_ELEMENTS (pages); i++) {
     g_autofree char *request = g_strdup_printf ("GET %s HTTP/1.1\r\nHost: x\r\n\r\n", pages[i][0]);
     relay_rig_init (&rig);
-    rig.identity.bootstrap_dns = (char *)"{\"relay.x\":[\"192.0.2.1\"]}";
     relay_rig_feed (&rig, request, strlen (request), &event);
     relay_rig_take (&rig);
     g_assert_true (contains (&rig.out, pages[i][1]));
     relay_rig_clear (&rig);
   }
+}
+
+/* Our own names and no others, each once; an address is no name. */
+static void
+test_names (void)
+{
+  static const char *const names[] = {"localhost", "192.0.2.1", "localhost", NULL};
+  static const char request[] = "GET /bootstrap-dns?q=example.org HTTP/1.1\r\nHost: x\r\n\r\n";
+  bool told = false;
+  RelayRig rig;
+  RelayEvent event;
+
+  relay_rig_init (&rig);
+  rig.identity.names = relay_names_new (names);
+  for (int i = 0; i < 300 && !told; i++) {
+    relay_client_clear (&rig.client);
+    relay_client_init (&rig.client, &rig.identity);
+    relay_rig_feed (&rig, request, strlen (request), &event);
+    relay_rig_take (&rig);
+    told = contains (&rig.out, "\r\n\r\n{\"localhost\":[\"");
+    g_usleep (told ? 0 : 100000);
+  }
+  g_assert_true (told);
+  g_assert_cmpint (rig.client.stage, ==, RELAY_OVER);
+  g_assert_false (contains (&rig.out, "192.0.2.1"));
+  relay_names_free (rig.identity.names);
+  relay_rig_clear (&rig);
 }
 
 static void
@@ -586,6 +612,7 @@ main (int argc, char **argv)
   g_test_add_func ("/relay-client/probes-keep-the-connection", test_probes_keep_alive);
   g_test_add_func ("/relay-client/only-harmless-challenges-are-echoed", test_challenge);
   g_test_add_func ("/relay-client/other-pages", test_other_pages);
+  g_test_add_func ("/relay-client/addresses-of-our-own-servers-are-told", test_names);
   g_test_add_func ("/relay-client/a-long-head-ends-the-connection", test_long_head);
   g_test_add_func ("/relay-client/a-packet-becomes-its-receivers-frame", test_packet);
   g_test_add_func ("/relay-client/packets-to-one-receiver-come-in-runs", test_runs);
