@@ -12,6 +12,7 @@ static const Setting settings[] = {
     {"exit-node", "ExitNode", "s"},
     {"exit-node-allow-lan-access", "ExitNodeAllowLan", "b"},
     {"hostname", "Hostname", "s"},
+    {"proxy", "Proxy", "s"},
     {"shields-up", "ShieldsUp", "b"},
     {"snat-subnet-routes", "SnatRoutes", "b"},
     {NULL, NULL, NULL},

@@ -20,6 +20,9 @@
        N_ ("reach the local network directly while an exit node is used")},                        \
       {"hostname", FLAG_TEXT, "NAME", NULL,                                                        \
        N_ ("name of this device, instead of the computer's")},                                     \
+      {"proxy", FLAG_TEXT, "URL", NULL,                                                            \
+       N_ ("proxy to the server and to relays: http://, https:// or socks5://, none, or empty "    \
+           "for the daemon's environment")},                                                       \
       {"shields-up", FLAG_SWITCH, NULL, NULL, N_ ("let no connection in")},                        \
   {                                                                                                \
     "snat-subnet-routes", FLAG_SWITCH, NULL, NULL,                                                 \

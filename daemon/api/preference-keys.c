@@ -1,6 +1,7 @@
 #include "api/preference-keys.h"
 
 #include "api/bus-error.h"
+#include "wire/proxy.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,16 @@ exit_node_text (const Preferences *prefs)
       return g_variant_new_string (EXIT_NODE_AUTO_WORD);
   }
   return g_variant_new_string ("");
+}
+
+/* The property is broadcast to every user of the computer. */
+static GVariant *
+proxy_text (const Preferences *prefs)
+{
+  char shown[PREFERENCES_PROXY_MAX];
+
+  proxy_hide_password (prefs->proxy, shown, sizeof shown);
+  return g_variant_new_string (shown);
 }
 
 static GVariant *
@@ -59,6 +70,7 @@ preference_keys_to_variant (const Preferences *prefs)
   g_variant_builder_add (&b, "{sv}", "Hostname", g_variant_new_string (prefs->hostname));
   g_variant_builder_add (&b, "{sv}", "Mtu", g_variant_new_uint32 (prefs->mtu));
   g_variant_builder_add (&b, "{sv}", "Port", g_variant_new_uint16 (prefs->port));
+  g_variant_builder_add (&b, "{sv}", "Proxy", proxy_text (prefs));
   g_variant_builder_add (&b, "{sv}", "ShieldsUp", g_variant_new_boolean (prefs->shields_up));
   g_variant_builder_add (&b, "{sv}", "SnatRoutes", g_variant_new_boolean (prefs->snat_routes));
   g_variant_builder_add (&b, "{sv}", "Tags", g_variant_builder_end (&tags));
@@ -185,6 +197,27 @@ apply_mtu (Preferences *prefs, uint32_t mtu, GError **error)
   return true;
 }
 
+/* What is shown may come back, and means no change then. */
+static bool
+apply_proxy (Preferences *prefs, const char *text, GError **error)
+{
+  char shown[PREFERENCES_PROXY_MAX];
+  Proxy proxy;
+
+  proxy_hide_password (prefs->proxy, shown, sizeof shown);
+  if (strcmp (text, shown) == 0)
+    return true;
+  bool is_word = *text == '\0' || strcmp (text, PREFERENCES_PROXY_NONE) == 0;
+  bool ok = is_word || (strlen (text) < sizeof prefs->proxy && proxy_parse (text, &proxy));
+  explicit_bzero (&proxy, sizeof proxy);
+  if (!ok)
+    return refuse (error, "Proxy",
+                   "a proxy looks like http://user:password@host:port, https:// or socks5://");
+  explicit_bzero (prefs->proxy, sizeof prefs->proxy);
+  g_strlcpy (prefs->proxy, text, sizeof prefs->proxy);
+  return true;
+}
+
 static bool
 apply_one (Preferences *prefs, const char *key, GVariant *value, GError **error)
 {
@@ -206,6 +239,7 @@ apply_one (Preferences *prefs, const char *key, GVariant *value, GError **error)
       {"Hostname", "s", NULL},
       {"Mtu", "u", NULL},
       {"Port", "q", NULL},
+      {"Proxy", "s", NULL},
       {"Tags", "as", NULL},
   };
   size_t i = 0;
@@ -223,6 +257,8 @@ apply_one (Preferences *prefs, const char *key, GVariant *value, GError **error)
     return apply_exit_node (prefs, g_variant_get_string (value, NULL), error);
   if (strcmp (key, "Hostname") == 0)
     return apply_hostname (prefs, g_variant_get_string (value, NULL), error);
+  if (strcmp (key, "Proxy") == 0)
+    return apply_proxy (prefs, g_variant_get_string (value, NULL), error);
   if (strcmp (key, "Mtu") == 0)
     return apply_mtu (prefs, g_variant_get_uint32 (value), error);
   if (strcmp (key, "AdvertiseRoutes") == 0)

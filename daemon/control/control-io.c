@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <glib-unix.h>
+#include <string.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -19,7 +20,7 @@ struct ControlIo
   guint timer_watch;
   int64_t armed; /* what the timer is set to */
   bool pumping;
-  char *https_proxy, *http_proxy, *no_proxy; /* NULL: as in the environment */
+  char *proxies[3]; /* https, http, none: NULL or a text that may hold a password */
 };
 
 /* --- Deadlines ----------------------------------------------------------------------------- */
@@ -58,15 +59,6 @@ timer_due (int fd, GIOCondition condition, void *data)
 
 /* --- Actions ------------------------------------------------------------------------------- */
 
-static const char *
-setting (const char *own, const char *lower, const char *upper)
-{
-  if (own)
-    return own;
-  const char *value = g_getenv (lower);
-  return value ? value : g_getenv (upper);
-}
-
 /* TLS with the proxy itself, also for what is plain behind it. */
 static bool
 is_https (const char *proxy)
@@ -83,11 +75,7 @@ connection_event (ControlEvent *event, void *user_data)
 static void
 dial (ControlIo *io, const ControlAction *action)
 {
-  ProxySettings proxies = {
-      .https_proxy = setting (io->https_proxy, "https_proxy", "HTTPS_PROXY"),
-      .http_proxy = setting (io->http_proxy, "http_proxy", "HTTP_PROXY"),
-      .no_proxy = setting (io->no_proxy, "no_proxy", "NO_PROXY"),
-  };
+  ProxySettings proxies = {io->proxies[0], io->proxies[1], io->proxies[2]};
 
   if (!io->tls && (action->dial.tls || is_https (proxies.http_proxy)))
     io->tls = tls_client_context_new (NULL, NULL);
@@ -164,16 +152,28 @@ control_io_new (Control *control, Resolver *resolver, const ControlIoCallbacks *
   return io;
 }
 
-void
-control_io_set_proxies (ControlIo *io, const char *https_proxy, const char *http_proxy,
-                        const char *no_proxy)
+static void
+forget_text (char *text)
 {
-  g_free (io->https_proxy);
-  g_free (io->http_proxy);
-  g_free (io->no_proxy);
-  io->https_proxy = g_strdup (https_proxy);
-  io->http_proxy = g_strdup (http_proxy);
-  io->no_proxy = g_strdup (no_proxy);
+  if (text)
+    explicit_bzero (text, strlen (text));
+  g_free (text);
+}
+
+bool
+control_io_set_proxies (ControlIo *io, const ProxySettings *proxies)
+{
+  const char *const texts[] = {proxies->https_proxy, proxies->http_proxy, proxies->no_proxy};
+  bool changed = false;
+
+  for (size_t i = 0; i < G_N_ELEMENTS (texts); i++) {
+    if (g_strcmp0 (io->proxies[i], texts[i]) == 0)
+      continue;
+    changed = true;
+    forget_text (io->proxies[i]);
+    io->proxies[i] = g_strdup (texts[i]);
+  }
+  return changed;
 }
 
 const Control *
@@ -192,8 +192,7 @@ control_io_free (ControlIo *io)
   close (io->timer);
   control_free (io->control);
   tls_context_free (io->tls);
-  g_free (io->https_proxy);
-  g_free (io->http_proxy);
-  g_free (io->no_proxy);
+  for (size_t i = 0; i < G_N_ELEMENTS (io->proxies); i++)
+    forget_text (io->proxies[i]);
   g_free (io);
 }

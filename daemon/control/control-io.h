@@ -7,6 +7,7 @@
 
 #include "control/control.h"
 #include "host/resolver.h"
+#include "wire/proxy.h"
 
 typedef struct ControlIo ControlIo;
 
@@ -23,10 +24,9 @@ ControlIo *control_io_new (Control *control, Resolver *resolver,
 /* Feeds the core and carries out what follows; sets event->wall. */
 void control_io_input (ControlIo *io, ControlEvent *event);
 
-/* Proxies from the configuration, beside https_proxy, http_proxy and no_proxy of the environment,
- * which they override. NULL: as in the environment; "": none. */
-void control_io_set_proxies (ControlIo *io, const char *https_proxy, const char *http_proxy,
-                             const char *no_proxy);
+/* The proxies from now on, copied; until then there are none. True when they are others than
+ * before: what is connected goes another way. */
+bool control_io_set_proxies (ControlIo *io, const ProxySettings *proxies);
 
 /* The core, to be asked and not to be fed. */
 const Control *control_io_core (const ControlIo *io);

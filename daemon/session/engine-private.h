@@ -57,4 +57,5 @@ void engine_feed (Engine *e, Session *s, SessionEvent *event);
 /* engine-tunnel.c */
 void engine_apply (Engine *e, Session *s);
 void engine_link_to_tunnel (Engine *e, bool major);
+void engine_tell_proxies (Engine *e);
 void engine_close_tunnel (Engine *e);

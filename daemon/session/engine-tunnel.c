@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "host/socket-mark.h"
 #include "session/local-dns.h"
+#include "session/proxies.h"
 #include "wireguard/timestamp.h"
 
 #include <glib-unix.h>
@@ -161,6 +162,31 @@ reserve_timestamps (Engine *e, Session *s, const uint8_t floor[PROFILE_HANDSHAKE
     log_warning (LOG_DOMAIN, "%s", error->message);
 }
 
+static void
+give_proxies (Engine *e, const Session *s)
+{
+  ProxySettings proxies = proxies_for (&session_profile (s)->preferences);
+
+  tunnel_set_proxies (e->tunnel, proxies.https_proxy, proxies.no_proxy);
+}
+
+/* Connections that stand go another way now: as if the computer had another default route. */
+void
+engine_tell_proxies (Engine *e)
+{
+  ProxySettings proxies = proxies_for (&session_profile (e->active)->preferences);
+  ControlEvent moved = {.type = CONTROL_EVENT_LINK, .link = {.major = true}};
+
+  if (!e->control || !control_io_set_proxies (e->control, &proxies))
+    return;
+  log_info (LOG_DOMAIN, "another proxy is used from now on");
+  control_io_input (e->control, &moved);
+  if (!e->tunnel)
+    return;
+  give_proxies (e, e->active);
+  engine_link_to_tunnel (e, true);
+}
+
 static bool
 open_tunnel (Engine *e, Session *s, GError **error)
 {
@@ -194,6 +220,7 @@ open_tunnel (Engine *e, Session *s, GError **error)
   e->tun.n_fds = 0; /* the tunnel's now */
   e->host = host_new (e->state_dir, &e->tun);
   e->tunnel_source = g_unix_fd_add (tunnel_event_fd (e->tunnel), G_IO_IN, tunnel_ready, e);
+  give_proxies (e, s);
   engine_link_to_tunnel (e, false);
   return true;
 }

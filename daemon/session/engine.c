@@ -5,6 +5,7 @@
 #include "host/socket-mark.h"
 #include "netmap/map-message.h"
 #include "session/bootstrap-relays.h"
+#include "session/proxies.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -201,6 +202,8 @@ pump (Engine *e)
       g_clear_handle_id (&e->rest_source, g_source_remove);
       e->rest_source = g_timeout_add (REST_AFTER_MS, rest, e);
     }
+    if (s == e->active && (changes & SESSION_CHANGED_PREFERENCES))
+      engine_tell_proxies (e);
     if (changes && e->listener.session_changed)
       e->listener.session_changed (s, changes, e->listener_data);
   }
@@ -301,6 +304,8 @@ start_control (Engine *e, Session *s, const char **problem)
     return false;
   ControlIoCallbacks callbacks = {.action = control_acted};
   e->control = control_io_new (control, e->resolver, &callbacks, e);
+  ProxySettings proxies = proxies_for (prefs);
+  control_io_set_proxies (e->control, &proxies);
   return true;
 }
 

@@ -1,6 +1,7 @@
 #include "session/farewell.h"
 
 #include "base/log.h"
+#include "session/proxies.h"
 
 #include <sodium.h>
 
@@ -89,6 +90,8 @@ farewell_new (const Session *session, const MachinePrivate *machine_key, const L
   f->done = done;
   f->user_data = user_data;
   f->control = control_io_new (control, resolver, &callbacks, f);
+  ProxySettings proxies = proxies_for (&profile->preferences);
+  control_io_set_proxies (f->control, &proxies);
   begin (f, session, facts);
   return f;
 }

@@ -30,7 +30,7 @@ preferences_clear (Preferences *prefs)
 {
   free (prefs->tags);
   free (prefs->advertise_routes);
-  memset (prefs, 0, sizeof *prefs);
+  explicit_bzero (prefs, sizeof *prefs);
 }
 
 bool
@@ -76,9 +76,10 @@ preferences_equal (const Preferences *a, const Preferences *b)
       || a->exit_node_allow_lan != b->exit_node_allow_lan || a->accept_dns != b->accept_dns
       || a->accept_routes != b->accept_routes || a->shields_up != b->shields_up
       || a->auto_connect != b->auto_connect || a->ephemeral != b->ephemeral
-      || strcmp (a->hostname, b->hostname) != 0 || a->n_tags != b->n_tags || a->port != b->port
-      || a->mtu != b->mtu || a->advertise_exit_node != b->advertise_exit_node
-      || a->snat_routes != b->snat_routes || !same_routes (a, b))
+      || strcmp (a->hostname, b->hostname) != 0 || strcmp (a->proxy, b->proxy) != 0
+      || a->n_tags != b->n_tags || a->port != b->port || a->mtu != b->mtu
+      || a->advertise_exit_node != b->advertise_exit_node || a->snat_routes != b->snat_routes
+      || !same_routes (a, b))
     return false;
   for (size_t i = 0; i < a->n_tags; i++)
     if (strcmp (a->tags[i], b->tags[i]) != 0)

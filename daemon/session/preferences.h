@@ -15,8 +15,10 @@
 #define PREFERENCES_HOSTNAME_MAX 254
 #define PREFERENCES_NODE_ID_MAX  128
 #define PREFERENCES_TAG_MAX      128
-#define PREFERENCES_TAGS_LIMIT   32  /* tags asked for at most */
-#define PREFERENCES_ROUTES_LIMIT 256 /* subnets offered at most */
+#define PREFERENCES_TAGS_LIMIT   32   /* tags asked for at most */
+#define PREFERENCES_ROUTES_LIMIT 256  /* subnets offered at most */
+#define PREFERENCES_PROXY_MAX    1024 /* bytes of the proxy's URL, with the NUL */
+#define PREFERENCES_PROXY_NONE   "none"
 #define PREFERENCES_MTU_MIN      1280
 #define PREFERENCES_MTU_MAX      9000
 
@@ -49,6 +51,10 @@ typedef struct
   bool snat_routes;           /* what peers send into what is offered leaves as if from this host */
   IpPrefix *advertise_routes; /* subnets offered: sorted, each once, no default route; owned */
   size_t n_advertise_routes;
+
+  /* Proxy to the control server and to relays, a URL that may hold a password: never shown, never
+   * logged. "" = as in the daemon's environment, PREFERENCES_PROXY_NONE = none. */
+  char proxy[PREFERENCES_PROXY_MAX];
 
   char hostname[PREFERENCES_HOSTNAME_MAX]; /* "" = the computer's own name */
   char (*tags)[PREFERENCES_TAG_MAX];       /* "tag:x", owned */

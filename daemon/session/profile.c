@@ -150,6 +150,8 @@ encode_preferences (const Preferences *prefs, ByteWriter *w)
     record_field (w, "advertise-route", route);
   }
   record_field (w, "hostname", prefs->hostname);
+  if (prefs->proxy[0] != '\0')
+    record_field (w, "proxy", prefs->proxy);
   for (size_t i = 0; i < prefs->n_tags; i++)
     record_field (w, "tag", prefs->tags[i]);
   record_field_i64 (w, "port", prefs->port);
@@ -286,6 +288,8 @@ decode_preference (const RecordReader *r, Preferences *prefs)
     ok = get_exit_node (r, prefs);
   else if (strcmp (r->name, "hostname") == 0)
     ok = get_text (r, prefs->hostname, sizeof prefs->hostname);
+  else if (strcmp (r->name, "proxy") == 0)
+    ok = get_text (r, prefs->proxy, sizeof prefs->proxy);
   else if (strcmp (r->name, "tag") == 0)
     ok = add_tag (r, prefs);
   else if (strcmp (r->name, "advertise-route") == 0)

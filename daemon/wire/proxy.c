@@ -172,3 +172,17 @@ proxy_choose (const ProxySettings *settings, bool tls, const char *host, uint16_
     return PROXY_DIRECT;
   return proxy_parse (setting, out) ? PROXY_USE : PROXY_BAD;
 }
+
+void
+proxy_hide_password (const char *url, char *out, size_t size)
+{
+  const char *scheme = strstr (url, "://");
+  const char *user = scheme ? scheme + 3 : url;
+  const char *at = memrchr (user, '@', strcspn (user, "/"));
+  const char *colon = at ? memchr (user, ':', (size_t)(at - user)) : NULL;
+
+  if (colon)
+    snprintf (out, size, "%.*s%s", (int)(colon - url), url, at);
+  else
+    snprintf (out, size, "%s", url);
+}

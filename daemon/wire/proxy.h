@@ -6,6 +6,7 @@
 #include "wire/http-url.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define PROXY_USER_MAX          256 /* user and password each, with the NUL (RFC 1929) */
@@ -50,6 +51,9 @@ proxy_choose (const ProxySettings *settings, bool tls, const char *host, uint16_
 /* Splits "http://", "https://", "socks5://" or "socks5h://" [user[:password]@]host[:port]; without
  * a scheme it is http. False: not one. */
 bool proxy_parse (const char *url, Proxy *out);
+
+/* URL without the password in it, for people to see; cut to SIZE bytes with the NUL. */
+void proxy_hide_password (const char *url, char *out, size_t size);
 
 /* The value of Proxy-Authorization; "" when the proxy's URL names nobody. */
 void proxy_authorization (const Proxy *proxy, char out[PROXY_AUTHORIZATION_MAX]);

@@ -13,7 +13,7 @@ _warren() {
 
   local common="--bus= --no-ask-password --help"
   local settings="--accept-dns --accept-routes --advertise-exit-node --advertise-routes=
-    --advertise-tags= --exit-node= --exit-node-allow-lan-access --hostname= --shields-up
+    --advertise-tags= --exit-node= --exit-node-allow-lan-access --hostname= --proxy= --shields-up
     --snat-subnet-routes"
   local sign_in="--auth-key= --login-server= --qr --timeout="
   local words
@@ -31,7 +31,7 @@ _warren() {
     set) words="$settings $common" ;;
     get) words="--json --set-flags $common"
         [[ $current == -* ]] || words="all accept-dns accept-routes advertise-exit-node advertise-routes
-          advertise-tags exit-node exit-node-allow-lan-access hostname shields-up snat-subnet-routes" ;;
+          advertise-tags exit-node exit-node-allow-lan-access hostname proxy shields-up snat-subnet-routes" ;;
     netcheck) words="--format= $common" ;;
     network) words="--data-dir= --config= --json --no-join $common"
         [[ $current == -* ]] || words="create start stop delete status invite nodes approve rename tag move

@@ -17,7 +17,7 @@ SEED = int(os.environ.get("WARREN_FUZZ_SEED", "1"))
 ROUNDS = int(os.environ.get("WARREN_FUZZ_ROUNDS", "40"))
 STRANGER = 5
 KEYS = ["AuthKey", "Force", "AcceptServerKey", "Hostname", "Tags", "Ephemeral", "Preferences", "Peers", "Locale",
-        "AcceptDns", "AcceptRoutes", "ShieldsUp", "ExitNode", "ExitNodeAllowLan", "AutoConnect", "Port", "Mtu",
+        "AcceptDns", "AcceptRoutes", "ShieldsUp", "ExitNode", "ExitNodeAllowLan", "AutoConnect", "Port", "Proxy", "Mtu",
         "AdvertiseRoutes", "RunSsh", "", "ü", "x" * 300]
 TEXTS = ["", "x", "auto:any", "100.64.0.1", "fd7a:115c:a1e0::1", "nodekey:" + "0" * 64, "https://127.0.0.1:1",
          "http://127.0.0.1:9", "file:///etc/passwd", "../../etc", "tag:a", "%s%n%s", "\\u0001\\u007f", "ü€😀", "a" * 253,

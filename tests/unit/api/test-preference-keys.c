@@ -25,11 +25,12 @@ test_round_trip (void)
       " 'ExitNode': <'n5Zu2CNTRL'>, 'ExitNodeAllowLan': <true>,"
       " 'AdvertiseRoutes': <['fd00::/64', '192.168.7.0/24', 'fd00::/64']>,"
       " 'SnatRoutes': <false>, 'Hostname': <'loom'>, 'Mtu': <uint32 1400>, 'Port': <uint16 41642>,"
+      " 'Proxy': <'socks5://proxy.example'>,"
       " 'ShieldsUp': <true>, 'Tags': <['tag:lab', 'tag:x-1']>}",
       &error));
   g_assert_no_error (error);
   g_autoptr (GVariant) all = g_variant_ref_sink (preference_keys_to_variant (&a));
-  g_assert_cmpuint (g_variant_n_children (all), ==, 13);
+  g_assert_cmpuint (g_variant_n_children (all), ==, 14);
   g_assert_true (preference_keys_apply (&b, all, &error));
   g_assert_true (preferences_equal (&a, &b));
   g_assert_cmpint (b.exit_node_mode, ==, EXIT_NODE_BY_ID);
@@ -73,6 +74,8 @@ test_all_or_nothing (void)
       "{'AcceptRoutes': <true>, 'AdvertiseRoutes': <['192.168.7.1/24']>}",
       "{'AcceptRoutes': <true>, 'AdvertiseRoutes': <['0.0.0.0/0']>}",
       "{'AcceptRoutes': <true>, 'AdvertiseRoutes': <['office']>}",
+      "{'AcceptRoutes': <true>, 'Proxy': <'ftp://proxy'>}",
+      "{'AcceptRoutes': <true>, 'Proxy': <'http://us\\r\\ner@proxy'>}",
       "{'AdvertiseExitNode': <true>, 'ExitNode': <'auto:any'>}",
   };
   for (size_t i = 0; i < G_N_ELEMENTS (bad); i++) {
@@ -86,6 +89,40 @@ test_all_or_nothing (void)
     g_assert_true (preferences_equal (&p, &fresh));
     preferences_clear (&p);
   }
+}
+
+static void
+assert_proxy (const Preferences *p, const char *kept, const char *shown)
+{
+  g_autoptr (GVariant) all = g_variant_ref_sink (preference_keys_to_variant (p));
+  const char *text = NULL;
+
+  g_assert_cmpstr (p->proxy, ==, kept);
+  g_assert_true (g_variant_lookup (all, "Proxy", "&s", &text));
+  g_assert_cmpstr (text, ==, shown);
+}
+
+/* Preferences are broadcast: who sends back what was shown must not lose the password by it. */
+static void
+test_proxy (void)
+{
+  static const char full[] = "https://ann:s3cret@proxy.example:8443";
+  static const char shown[] = "https://ann@proxy.example:8443";
+  Preferences p;
+
+  preferences_init (&p, "https://x");
+  assert_proxy (&p, "", "");
+  g_assert_true (apply (&p, "{'Proxy': <'https://ann:s3cret@proxy.example:8443'>}", NULL));
+  assert_proxy (&p, full, shown);
+  g_assert_true (apply (&p, "{'Proxy': <'https://ann@proxy.example:8443'>}", NULL));
+  assert_proxy (&p, full, shown);
+  g_assert_true (apply (&p, "{'Proxy': <'ann:s3cret@proxy'>}", NULL));
+  assert_proxy (&p, "ann:s3cret@proxy", "ann@proxy");
+  g_assert_true (apply (&p, "{'Proxy': <'none'>}", NULL));
+  assert_proxy (&p, "none", "none");
+  g_assert_true (apply (&p, "{'Proxy': <''>}", NULL));
+  assert_proxy (&p, "", "");
+  preferences_clear (&p);
 }
 
 static void
@@ -120,5 +157,6 @@ main (int argc, char **argv)
                    test_exit_node);
   g_test_add_func ("/api/preference-keys/all-or-nothing", test_all_or_nothing);
   g_test_add_func ("/api/preference-keys/have-limits", test_limits);
+  g_test_add_func ("/api/preference-keys/show-a-proxy-without-its-password", test_proxy);
   return g_test_run ();
 }

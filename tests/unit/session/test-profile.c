@@ -34,6 +34,7 @@ full_profile (void)
   p->preferences.port = 41641;
   p->preferences.mtu = 1400;
   g_strlcpy (p->preferences.hostname, "loom", sizeof p->preferences.hostname);
+  g_strlcpy (p->preferences.proxy, "http://ann:%41@proxy", sizeof p->preferences.proxy);
   p->preferences.tags = calloc (2, sizeof *p->preferences.tags);
   p->preferences.n_tags = 2;
   strcpy (p->preferences.tags[0], "tag:a");
