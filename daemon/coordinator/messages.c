@@ -267,7 +267,7 @@ write_settings (State *state, JsonWriter *w)
 }
 
 void
-write_rules (State *state, const CoNode *node, JsonWriter *w)
+write_rules (State *state, const CoNode *node, bool *told_ssh, JsonWriter *w)
 {
   PolicyRules rules = policy_view_filter (state_view (state), node->index);
   JsonWriter ssh;
@@ -278,9 +278,14 @@ write_rules (State *state, const CoNode *node, JsonWriter *w)
   policy_rules_write (&rules, w);
   json_writer_end_object (w);
   json_writer_init (&ssh);
-  if (policy_view_write_ssh (state_view (state), node->index, &ssh)) {
+  bool has_ssh = policy_view_write_ssh (state_view (state), node->index, &ssh);
+  if (has_ssh || *told_ssh) {
     json_writer_name (w, "SSHPolicy");
-    json_writer_raw (w, ssh.data, ssh.size);
+    if (has_ssh)
+      json_writer_raw (w, ssh.data, ssh.size);
+    else
+      json_writer_raw (w, "{\"rules\":[]}", strlen ("{\"rules\":[]}"));
+    *told_ssh = true;
   }
   json_writer_clear (&ssh);
 }

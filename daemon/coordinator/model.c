@@ -471,6 +471,20 @@ co_node_set_tags (CoNode *node, const char *const *tags, size_t n)
   node->n_tags = n;
 }
 
+void
+co_node_approve_route (CoNode *node, const IpPrefix *route)
+{
+  size_t n = node->n_approved_routes;
+
+  for (size_t i = 0; i < n; i++)
+    if (ip_prefix_equal (&node->approved_routes[i], route))
+      return;
+  node->approved_routes
+      = mem_resize (node->approved_routes, (n + 1) * sizeof *node->approved_routes);
+  node->approved_routes[n] = *route;
+  node->n_approved_routes = n + 1;
+}
+
 bool
 co_node_has_tag (const CoNode *node, const char *tag)
 {

@@ -154,6 +154,8 @@ void co_node_free (CoNode *node);
 void co_node_set_hostinfo (CoNode *node, const Hostinfo *hostinfo);
 void co_node_set_tags (CoNode *node, const char *const *tags, size_t n);
 bool co_node_has_tag (const CoNode *node, const char *tag);
+/* ROUTE joins the approved ones, once. */
+void co_node_approve_route (CoNode *node, const IpPrefix *route);
 
 /* The label of a host name (§17.6), at most 63 characters, "node" if nothing is left. */
 void model_label (const char *hostname, char out[MODEL_LABEL_MAX + 1]);

@@ -1,5 +1,6 @@
 #include "coordinator/policy-preview.h"
 
+#include "coordinator/hujson.h"
 #include "coordinator/policy-view.h"
 #include "wire/json-reader.h"
 
@@ -85,6 +86,8 @@ read_user (NodeList *list, JsonReader *r)
     } else
       json_reader_skip (r);
   }
+  if (!user.login[0])
+    json_reader_fail (r, "a user needs a login");
   arena_append (list->arena, list->users, list->n_users, user);
 }
 
@@ -171,6 +174,11 @@ read_node (NodeList *list, JsonReader *r)
   size_t user = find_user (list, login);
   if (login[0] && user == list->n_users)
     json_reader_fail (r, "a node belongs to a user that is not listed");
+  if (!node.name[0])
+    json_reader_fail (r, "a node needs a name");
+  for (size_t i = 0; i < list->n_nodes; i++)
+    if (strcmp (list->nodes[i].name, node.name) == 0)
+      json_reader_fail (r, "another node has this name");
   arena_append (list->arena, list->node_users, n, user);
   arena_append (list->arena, list->nodes, list->n_nodes, node);
 }
@@ -193,6 +201,15 @@ read_list (NodeList *list, JsonReader *r, const char *section,
   }
 }
 
+static void
+tell_fault (const char *path, const char *text, const JsonReader *r)
+{
+  unsigned line, column;
+
+  text_position (text, r->pos, &line, &column);
+  fprintf (stderr, "%s:%u:%u: %s\n", path, line, column, r->error);
+}
+
 /* Users first, wherever they stand: nodes refer to them. */
 static bool
 read_nodes (NodeList *list, const char *path, const char *text, size_t size)
@@ -208,9 +225,11 @@ read_nodes (NodeList *list, const char *path, const char *text, size_t size)
     JsonReader r;
     json_reader_init (&r, text, size);
     read_list (list, &r, passes[i].section, passes[i].read);
+    if (json_reader_ok (&r) && !json_reader_end (&r))
+      json_reader_fail (&r, "there is text behind the list");
     ok = json_reader_ok (&r);
     if (!ok)
-      fprintf (stderr, "%s: at byte %zu: %s\n", path, r.pos, r.error);
+      tell_fault (path, text, &r);
     json_reader_clear (&r);
   }
   for (size_t i = 0; i < list->n_nodes; i++)
@@ -327,7 +346,8 @@ run (const char *policy_path, const char *nodes_path, bool preview)
 
   policy_issues_init (&issues);
   int result = load (policy_path, nodes_path, &list, &issues, &policy);
-  PolicyTailnet tailnet = {list.users, list.n_users, list.nodes, list.n_nodes};
+  PolicyTailnet tailnet = {
+      .users = list.users, .n_users = list.n_users, .nodes = list.nodes, .n_nodes = list.n_nodes};
   if (result == EXIT_OK && !preview && !run_tests (policy, &tailnet, &issues))
     result = EXIT_REFUSED;
   if (result == EXIT_OK && preview)

@@ -33,6 +33,13 @@ typedef struct
   bool online;
 } PolicyNode;
 
+/* The router that everybody used for a route until now. */
+typedef struct
+{
+  IpPrefix route;
+  int64_t node;
+} PolicyHolder;
+
 /* Borrowed by the view for its life. Nodes in order of id. */
 typedef struct
 {
@@ -40,6 +47,8 @@ typedef struct
   size_t n_users;
   const PolicyNode *nodes;
   size_t n_nodes;
+  const PolicyHolder *holders;
+  size_t n_holders;
 } PolicyTailnet;
 
 typedef struct
@@ -114,6 +123,10 @@ bool policy_view_lacks_v4 (const PolicyView *view, size_t index);
 
 /* The routes of a node that are announced and approved, by hand or by the policy. */
 const IpPrefix *policy_view_routes (PolicyView *view, size_t index, size_t *n);
+
+/* The index of the router that serves ROUTE for everybody: who served it until now, or else the one
+ * with the lowest id of those that are online; the number of nodes when there is none. */
+size_t policy_view_primary (const PolicyView *view, const IpPrefix *route);
 
 /* Writes the node's SSHPolicy object; false (nothing written) when the policy has no ssh section.
  */

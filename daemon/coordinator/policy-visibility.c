@@ -109,15 +109,32 @@ announces (const PolicyView *view, size_t index, const IpPrefix *route)
   return false;
 }
 
-/* The router that serves ROUTE for everybody: the online one with the lowest id (nodes are sorted).
- */
-static size_t
-primary_of (const PolicyView *view, const IpPrefix *route)
+static bool
+holds (const PolicyTailnet *tailnet, size_t index, const IpPrefix *route)
 {
-  for (size_t i = 0; i < view->n_routers; i++)
-    if (view->tailnet->nodes[view->routers[i]].online && announces (view, view->routers[i], route))
-      return view->routers[i];
-  return view->tailnet->n_nodes;
+  for (size_t i = 0; i < tailnet->n_holders; i++)
+    if (tailnet->holders[i].node == tailnet->nodes[index].id
+        && ip_prefix_equal (&tailnet->holders[i].route, route))
+      return true;
+  return false;
+}
+
+size_t
+policy_view_primary (const PolicyView *view, const IpPrefix *route)
+{
+  const PolicyTailnet *tailnet = view->tailnet;
+  size_t first = tailnet->n_nodes;
+
+  for (size_t i = 0; i < view->n_routers; i++) {
+    size_t router = view->routers[i];
+    if (!tailnet->nodes[router].online || !announces (view, router, route))
+      continue;
+    if (holds (tailnet, router, route))
+      return router;
+    if (first == tailnet->n_nodes)
+      first = router;
+  }
+  return first;
 }
 
 /* Traffic between the viewer and ROUTE is allowed in one direction or the other. */
@@ -203,7 +220,7 @@ plain_rule_covers (PolicyView *view, size_t viewer, const IpPrefix *route)
 static bool
 gives_subnet (PolicyView *view, size_t viewer, size_t peer, const IpPrefix *route)
 {
-  bool elected = primary_of (view, route) == peer;
+  bool elected = policy_view_primary (view, route) == peer;
 
   if (announces (view, viewer, route))
     return elected;

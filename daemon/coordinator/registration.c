@@ -112,8 +112,9 @@ find_joining (State *state, const Joining *joining)
 
   if (!node && !key_zero (joining->old_key))
     node = model_node_by_key (model, joining->old_key);
+  /* Another person's device of the same machine is another device, unless it has this very key. */
   if (node && memcmp (node->machine.bytes, joining->machine->bytes, KEY_SIZE) == 0
-      && node->user == joining->user)
+      && (node->user == joining->user || key_same (&node->key, joining->key)))
     return node;
   return model_node_by_machine (model, joining->machine, joining->user);
 }

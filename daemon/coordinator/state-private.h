@@ -36,6 +36,7 @@ typedef struct
   bool lacks_v4;     /* it was told its peers without IPv4 */
   uint64_t self;     /* hash of its own Node as it has it */
   uint64_t filter;   /* of the rules it was given */
+  bool ssh;          /* it was given rules for SSH */
   uint64_t settings; /* of DNS and relays it was given */
   uint64_t policy;   /* State.policy_epoch that SELF is of */
   RouteTold *routes; /* in order of slot */
@@ -67,6 +68,7 @@ struct State
   Policy *policy;        /* what is in force */
   PolicyView *view;      /* of policy and nodes; NULL: to be made anew */
   PolicyTailnet tailnet; /* what the view looks at */
+  PolicyHolder *holders; /* the routers in use, as of the last view */
   Arena view_arena;
   bool view_changed;     /* since streams were told */
   uint64_t policy_epoch; /* rises when the policy or a role changed */
@@ -114,6 +116,8 @@ void state_want_tick (State *state, int64_t deadline_us);
 /* Who sees whom may differ: nodes, tags, routes or policy changed. */
 void state_view_changed (State *state);
 PolicyView *state_view (State *state);
+/* Remembers what the view in force approved and who serves which route. */
+void state_keep_routes (State *state);
 
 /* ---- records (records.c) ---- */
 
@@ -200,7 +204,9 @@ void write_patch (const CoNode *node, JsonWriter *w);
 void write_self (State *state, const CoNode *node, JsonWriter *w);
 /* Members of an open object. */
 void write_settings (State *state, JsonWriter *w);
-void write_rules (State *state, const CoNode *node, JsonWriter *w);
+/* TOLD_SSH: the node has rules for SSH, which an absent member would leave in force; true comes
+ * back when it is given some. */
+void write_rules (State *state, const CoNode *node, bool *told_ssh, JsonWriter *w);
 /* The profile of user ID, or of the owner of all tagged nodes. */
 void write_profile (State *state, UserId id, JsonWriter *w);
 uint64_t text_hash (const void *data, size_t size);

@@ -39,6 +39,7 @@ state_free (State *state)
     state_action_clear (&action);
   sign_in_free (state->sign_in);
   free (state->actions);
+  free (state->holders);
   free (state->streams);
   free (state->pending);
   hash_index_clear (&state->streams_by_request);
@@ -228,9 +229,65 @@ state_view (State *state)
     users[i] = (PolicyUser){model->users[i]->id, model->users[i]->login, model->users[i]->role};
   for (size_t i = 0; i < model->n_nodes; i++)
     fill_policy_node (state, model->nodes[i], users, &nodes[i]);
-  state->tailnet = (PolicyTailnet){users, model->n_users, nodes, model->n_nodes};
+  state->tailnet.users = users;
+  state->tailnet.n_users = model->n_users;
+  state->tailnet.nodes = nodes;
+  state->tailnet.n_nodes = model->n_nodes;
   state->view = policy_view_new (state->policy, &state->tailnet);
   return state->view;
+}
+
+/* What the policy approves stays approved when the policy changes (D.3). */
+static void
+keep_approvals (State *state)
+{
+  bool any = false;
+
+  for (size_t i = 0; i < state->model.n_nodes; i++) {
+    CoNode *node = state->model.nodes[i];
+    size_t n, n_before = node->n_approved_routes;
+    const IpPrefix *routes = policy_view_routes (state_view (state), i, &n);
+    for (size_t j = 0; j < n; j++)
+      co_node_approve_route (node, &routes[j]);
+    if (node->n_approved_routes == n_before)
+      continue;
+    state_save_node (state, node);
+    any = true;
+  }
+  if (any) { /* it borrows the lists that have grown */
+    policy_view_free (state->view);
+    state->view = NULL;
+  }
+}
+
+/* A router goes on serving its routes when one with a lower id comes back (D.8). */
+static void
+keep_holders (State *state)
+{
+  PolicyView *view = state_view (state);
+  PolicyHolder *holders = NULL;
+  size_t n_holders = 0, room = 0, n;
+
+  for (size_t i = 0; i < state->model.n_nodes; i++) {
+    const IpPrefix *routes = policy_view_routes (view, i, &n);
+    for (size_t j = 0; j < n; j++) {
+      if (ip_prefix_is_default (&routes[j]) || policy_view_primary (view, &routes[j]) != i)
+        continue;
+      holders = mem_grow (holders, n_holders, &room, sizeof *holders);
+      holders[n_holders++] = (PolicyHolder){routes[j], state->model.nodes[i]->id};
+    }
+  }
+  free (state->holders);
+  state->holders = holders;
+  state->tailnet.holders = holders;
+  state->tailnet.n_holders = n_holders;
+}
+
+void
+state_keep_routes (State *state)
+{
+  keep_approvals (state);
+  keep_holders (state);
 }
 
 /* ---- the verbs ---- */

@@ -320,7 +320,7 @@ write_own (Round *round, Stream *stream, const CoNode *self, JsonWriter *w)
   }
   if (stream->fresh || round->view_changed) {
     mark = w->size;
-    write_rules (state, self, w);
+    write_rules (state, self, &stream->ssh, w);
     keep_if_new (w, mark, &stream->filter);
   }
 }
@@ -518,6 +518,8 @@ state_flush (State *state)
 
   state->flush_us = TIME_NEVER;
   state->flushed_us = state->now_us;
+  if (state->view_changed)
+    state_keep_routes (state);
   round_begin (&round, state);
   for (size_t i = 0; i < state->n_streams; i++) {
     Stream *stream = state->streams[i];
