@@ -1,5 +1,6 @@
 /* Rules of each node out of a policy's grants (spec/netmap-and-policy.md D.4-D.6). */
 
+#include "coordinator/hash-index.h"
 #include "coordinator/policy-view-private.h"
 
 #include <stdlib.h>
@@ -349,27 +350,54 @@ add_via_rules (PolicyView *view, PolicyRules *rules, const Grant *grant,
   }
 }
 
+/* Rules on their way to be merged. */
+typedef struct
+{
+  PolicyRules *rules;
+  HashIndex places; /* of those that take more: their numbers, from 1 */
+} Merging;
+
+typedef struct
+{
+  const PolicyRules *rules;
+  const PolicyRule *rule;
+} SameRule;
+
+static bool
+is_same_rule (const void *value, const void *key)
+{
+  const SameRule *same = key;
+  const PolicyRule *rule = &same->rules->rules[(size_t)value - 1];
+
+  return rule->protocol == same->rule->protocol && strcmp (rule->src_key, same->rule->src_key) == 0;
+}
+
 /* Rules with equal sources and protocol become one; capability rules stay apart (D.4 step 7). */
 static void
-merge_into (PolicyView *view, PolicyRules *merged, const PolicyRules *rules)
+merge_into (PolicyView *view, Merging *merging, const PolicyRules *rules)
 {
+  PolicyRules *merged = merging->rules;
+
   for (size_t i = 0; i < rules->n; i++) {
     const PolicyRule *rule = &rules->rules[i];
-    PolicyRule *same = NULL;
-    for (size_t j = 0; j < merged->n && rule->n_grants == 0 && !same; j++)
-      if (merged->rules[j].n_grants == 0 && merged->rules[j].protocol == rule->protocol
-          && strcmp (merged->rules[j].src_key, rule->src_key) == 0)
-        same = &merged->rules[j];
-    if (!same) {
+    if (rule->n_grants > 0) {
+      arena_append (view->arena, merged->rules, merged->n, *rule);
+      continue;
+    }
+    uint64_t hash = hash_index_key (rule->src_key, strlen (rule->src_key)) + rule->protocol;
+    size_t place
+        = (size_t)hash_index_find (&merging->places, hash, is_same_rule, &(SameRule){merged, rule});
+    if (place == 0) {
       PolicyRule copy = *rule;
       copy.dsts = NULL;
       copy.n_dsts = 0;
       arena_append (view->arena, merged->rules, merged->n, copy);
-      same = &merged->rules[merged->n - 1];
+      place = merged->n;
+      hash_index_add (&merging->places, hash, (void *)place);
     }
+    PolicyRule *same = &merged->rules[place - 1];
     for (size_t d = 0; d < rule->n_dsts; d++)
       arena_append (view->arena, same->dsts, same->n_dsts, rule->dsts[d]);
-    finish_rule (view, same);
   }
 }
 
@@ -379,19 +407,24 @@ compile_for (PolicyView *view, size_t index)
 {
   const Policy *policy = view->policy;
   RuleSet *set = arena_array (view->arena, RuleSet, 1);
+  Merging merging = {.rules = &set->rules};
 
   for (size_t i = 0; i < policy->n_grants; i++) {
     const Grant *grant = &policy->grants[i];
     PolicyRules own = {0};
-    merge_into (view, &set->rules, &view->common[i]);
+    merge_into (view, &merging, &view->common[i]);
     if (grant->src.n == 0 || grant->dst.n == 0 || index == view->tailnet->n_nodes)
       continue;
     if (grant->n_via > 0)
       add_via_rules (view, &own, grant, &view->sources[i], index);
     else
       add_self_rules (view, &own, grant, &view->sources[i].set, &view->tailnet->nodes[index]);
-    merge_into (view, &set->rules, &own);
+    merge_into (view, &merging, &own);
   }
+  for (size_t i = 0; i < set->rules.n; i++)
+    if (set->rules.rules[i].n_grants == 0)
+      finish_rule (view, &set->rules.rules[i]);
+  hash_index_clear (&merging.places);
   return set;
 }
 
@@ -528,6 +561,7 @@ policy_view_new (const Policy *policy, const PolicyTailnet *tailnet)
   view->arena = arena;
   view->policy = policy;
   view->tailnet = tailnet;
+  view->ipsets = arena_alloc (arena, (policy->n_ipsets + 1) * sizeof *view->ipsets);
   init_sets (view);
   view_resolve_routes (view);
   view_resolve_sources (view);

@@ -85,11 +85,8 @@ read_host (PolicyParser *p, const char *name, size_t at)
 {
   size_t value_at;
   const char *text = parser_string (p, &value_at);
-  NamedHost *host = NULL;
+  NamedHost *host = policy_host (p->policy, name);
 
-  for (size_t i = 0; i < p->policy->n_hosts; i++)
-    if (strcmp (p->policy->hosts[i].name, name) == 0)
-      host = &p->policy->hosts[i];
   if (strpbrk (name, ":@*") || name[0] == '\0')
     parser_error (p, at, "\"%s\" cannot be the name of a host", name);
   if (text && !ip_prefix_parse (text, strlen (text), &host->prefix))

@@ -275,6 +275,7 @@ void
 parser_object (PolicyParser *p, const PolicyMember *members, size_t n, void *target)
 {
   JsonString name;
+  uint64_t seen = 0;
 
   if (!parser_want (p, JSON_OBJECT, "an object in { }"))
     return;
@@ -294,6 +295,10 @@ parser_object (PolicyParser *p, const PolicyMember *members, size_t n, void *tar
       continue;
     }
     size_t mark = parser_push_name (p, members[i].name);
+    bool told = p->known_only && mark == 0;
+    if (seen >> i & 1 && !told)
+      parser_error (p, at, "\"%s\" stands here twice", copy);
+    seen |= UINT64_C (1) << i;
     members[i].read (p, target);
     parser_pop (p, mark);
   }

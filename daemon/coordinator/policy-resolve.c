@@ -1,12 +1,11 @@
 /* Selectors, postures and routes of a policy view. */
 
+#include "base/memory.h"
 #include "coordinator/policy-view-private.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-#define IPSET_DEPTH_MAX 32
 
 bool
 view_node_has_tag (const PolicyNode *node, const char *tag)
@@ -76,10 +75,10 @@ add_node (IpSetBuilder *out, const PolicyNode *node)
       ip_set_add_addr (out, &node->addresses[i]);
 }
 
-static IpSet resolve_ipset (PolicyView *view, const char *name, unsigned depth);
+static IpSet resolve_ipset (PolicyView *view, const char *name);
 
 static IpSet
-resolve_operation (PolicyView *view, const IpSetOperation *operation, unsigned depth)
+resolve_operation (PolicyView *view, const IpSetOperation *operation)
 {
   IpSetBuilder b = ip_set_builder (view->arena);
 
@@ -89,7 +88,7 @@ resolve_operation (PolicyView *view, const IpSetOperation *operation, unsigned d
   }
   switch (operation->target.type) {
     case SELECT_IPSET:
-      return resolve_ipset (view, operation->target.name, depth + 1);
+      return resolve_ipset (view, operation->target.name);
     case SELECT_INTERNET:
       return view->internet;
     default:
@@ -98,26 +97,29 @@ resolve_operation (PolicyView *view, const IpSetOperation *operation, unsigned d
   }
 }
 
+/* Each once: a set may be part of many. */
 static IpSet
-resolve_ipset (PolicyView *view, const char *name, unsigned depth)
+resolve_ipset (PolicyView *view, const char *name)
 {
   const NamedIpSet *set = policy_ipset (view->policy, name);
-  IpSet result = {0};
 
-  if (!set || depth > IPSET_DEPTH_MAX)
-    return result;
+  if (!set)
+    return (IpSet){0};
+  size_t place = (size_t)(set - view->policy->ipsets);
+  if (view->ipsets[place].known)
+    return view->ipsets[place].set;
+  view->ipsets[place].known = true;
+  IpSetBuilder b = ip_set_builder (view->arena);
   for (size_t i = 0; i < set->n; i++) {
-    IpSet part = resolve_operation (view, &set->operations[i], depth);
+    IpSet part = resolve_operation (view, &set->operations[i]);
     if (set->operations[i].remove) {
-      result = ip_set_subtract (view->arena, &result, &part);
-    } else {
-      IpSetBuilder b = ip_set_builder (view->arena);
-      ip_set_add_set (&b, &result);
-      ip_set_add_set (&b, &part);
-      result = ip_set_build (&b);
+      IpSet whole = ip_set_build (&b);
+      part = ip_set_subtract (view->arena, &whole, &part);
+      b = ip_set_builder (view->arena);
     }
+    ip_set_add_set (&b, &part);
   }
-  return result;
+  return view->ipsets[place].set = ip_set_build (&b);
 }
 
 void
@@ -136,7 +138,7 @@ view_add_selector (PolicyView *view, const Selector *selector, IpSetBuilder *out
       ip_set_add_prefix (out, &selector->prefix);
       break;
     case SELECT_IPSET:
-      set = resolve_ipset (view, selector->name, 0);
+      set = resolve_ipset (view, selector->name);
       ip_set_add_set (out, &set);
       break;
     case SELECT_INTERNET:
@@ -321,19 +323,21 @@ policy_view_routes (PolicyView *view, size_t index, size_t *n)
   return view->routes[index].all;
 }
 
+/* SEEN: by tag, those that were looked at; a tag may own many. */
 static bool
-owner_matches (const Policy *policy, const SelectorList *owners, const PolicyUser *user,
-               unsigned depth)
+owner_matches (const Policy *policy, const NamedSelectors *tag, const PolicyUser *user, bool *seen)
 {
   PolicyView view = {.policy = policy};
+  size_t place = (size_t)(tag - policy->tag_owners);
 
-  for (size_t i = 0; i < owners->n; i++) {
-    const Selector *owner = &owners->items[i];
-    const NamedSelectors *tag = owner->type == SELECT_TAG ? policy_tag (policy, owner->name) : NULL;
-    if (tag && depth < policy->n_tag_owners
-        && owner_matches (policy, &tag->members, user, depth + 1))
-      return true;
-    if (!tag && user_matches (&view, owner, user))
+  if (seen[place])
+    return false;
+  seen[place] = true;
+  for (size_t i = 0; i < tag->members.n; i++) {
+    const Selector *owner = &tag->members.items[i];
+    const NamedSelectors *next
+        = owner->type == SELECT_TAG ? policy_tag (policy, owner->name) : NULL;
+    if (next ? owner_matches (policy, next, user, seen) : user_matches (&view, owner, user))
       return true;
   }
   return false;
@@ -344,15 +348,25 @@ policy_may_assign_tag (const Policy *policy, const PolicyUser *user, const char 
 {
   const NamedSelectors *found = policy_tag (policy, tag);
 
-  return found && owner_matches (policy, &found->members, user, 0);
+  if (!found)
+    return false;
+  bool *seen = mem_new (policy->n_tag_owners * sizeof *seen);
+  bool may = owner_matches (policy, found, user, seen);
+  free (seen);
+  return may;
 }
 
 /* ---- sources ---- */
 
+/* Unless TEXT is one of the first AMONG or the last. */
 static void
-add_text (PolicyView *view, GrantSources *sources, const char *text)
+add_text (PolicyView *view, GrantSources *sources, const char *text, size_t among)
 {
-  for (size_t i = 0; i < sources->n_texts; i++)
+  size_t n = sources->n_texts;
+
+  if (n > 0 && strcmp (sources->texts[n - 1], text) == 0)
+    return;
+  for (size_t i = 0; i < among; i++)
     if (strcmp (sources->texts[i], text) == 0)
       return;
   arena_append (view->arena, sources->texts, sources->n_texts, arena_strdup (view->arena, text));
@@ -364,7 +378,7 @@ add_set_texts (PolicyView *view, GrantSources *sources, const IpSet *set)
   for (size_t i = 0; i < set->n; i++) {
     char text[IP_RANGE_TEXT_MAX];
     ip_range_format (&set->ranges[i], text);
-    add_text (view, sources, text);
+    add_text (view, sources, text, 0);
   }
 }
 
@@ -389,11 +403,11 @@ view_sources_of (PolicyView *view, const IpSet *set, bool any, bool danger)
   GrantSources sources = {.set = *set, .named = any ? view->tailnet_set : *set};
 
   if (danger) {
-    add_text (view, &sources, "*");
+    add_text (view, &sources, "*", 0);
   } else if (any) {
     add_set_texts (view, &sources, &view->tailnet_set);
     for (size_t i = 0; i < view->n_subnet_texts; i++)
-      add_text (view, &sources, view->subnet_texts[i]);
+      add_text (view, &sources, view->subnet_texts[i], view->tailnet_set.n);
   } else {
     add_set_texts (view, &sources, set);
   }
@@ -422,10 +436,11 @@ add_other_sources (PolicyView *view, const Grant *grant, GrantSources *sources)
   if (b.n > 1)
     qsort (b.ranges, b.n, sizeof *b.ranges, compare_ranges);
   ip_set_add_set (&named, &sources->named);
+  size_t n_any = sources->n_texts;
   for (size_t i = 0; i < b.n; i++) {
     char text[IP_RANGE_TEXT_MAX];
     ip_range_format (&b.ranges[i], text);
-    add_text (view, sources, text);
+    add_text (view, sources, text, n_any);
     ip_set_add_range (&named, &b.ranges[i]);
   }
   sources->named = ip_set_build (&named);

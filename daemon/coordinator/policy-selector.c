@@ -128,12 +128,11 @@ check_defined (PolicyParser *p, size_t at, Selector *selector)
   else if (selector->type == SELECT_IPSET && !policy_ipset (policy, selector->name))
     where = "ipsets";
   if (selector->type == SELECT_HOST) {
+    const NamedHost *host = policy_host (policy, selector->name);
     where = "hosts";
-    for (size_t i = 0; i < policy->n_hosts; i++) {
-      if (strcmp (policy->hosts[i].name, selector->name) == 0) {
-        selector->prefix = policy->hosts[i].prefix;
-        return true;
-      }
+    if (host) {
+      selector->prefix = host->prefix;
+      return true;
     }
     /* A lone word could have been meant as anything. */
     if (strcspn (selector->name, ".-") == strlen (selector->name) && policy->n_hosts == 0) {

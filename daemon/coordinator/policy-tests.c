@@ -55,7 +55,7 @@ add_callers (const PolicyRules *rules, const IpAddr *dst, const PolicyTest *test
 }
 
 /* The rules under which packets to ADDR are judged: those of its owner, or of the routers of a
- * route that holds it, or, for addresses that nobody has, those that are the same for all. */
+ * route that holds it, or, for addresses that nobody has, those of all and of every router. */
 static void
 add_callers_of (PolicyView *view, const IpAddr *addr, const PolicyTest *test, uint16_t port,
                 IpSetBuilder *sources, const PolicyRule **last)
@@ -71,8 +71,11 @@ add_callers_of (PolicyView *view, const IpAddr *addr, const PolicyTest *test, ui
       found = true;
     }
   }
-  for (size_t g = 0; g < view->policy->n_grants && !found; g++)
-    add_callers (&view->common[g], addr, test, port, sources, last);
+  if (found)
+    return;
+  add_callers (&view_plain_rules (view)->rules, addr, test, port, sources, last);
+  for (size_t i = 0; i < view->n_routers; i++)
+    add_callers (policy_view_rules (view, view->routers[i]), addr, test, port, sources, last);
 }
 
 /* Whether every address of the test's source reaches an address of the target. */

@@ -26,6 +26,13 @@ typedef struct
   const char *key;
 } GrantSources;
 
+/* What a set of the policy holds. */
+typedef struct
+{
+  IpSet set;
+  bool known; /* it was looked up */
+} ResolvedSet;
+
 /* Rules as merged for some nodes. */
 typedef struct
 {
@@ -43,6 +50,7 @@ struct PolicyView
   IpSet everything;          /* 0.0.0.0/0 and ::/0 */
   const char **subnet_texts; /* every subnet route in use, each once */
   size_t n_subnet_texts;
+  ResolvedSet *ipsets;   /* by ipset of the policy */
   GrantSources *sources; /* by grant */
   PolicyRules *common;   /* by grant: rules that are the same for every node */
   RuleSet *plain;        /* of nodes without rules of their own */

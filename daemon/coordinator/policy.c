@@ -3,43 +3,57 @@
 #include "coordinator/hujson.h"
 #include "coordinator/policy-parser.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define NAMES_MAX 20000 /* groups, hosts, postures */
+#define LINKS_MAX 4096  /* tags and sets, which may name each other */
+
+/* What has a name begins with it. */
+static int
+compare_names (const void *a, const void *b)
+{
+  return strcmp (*(const char *const *)a, *(const char *const *)b);
+}
+
+static void *
+find_named (const char *name, void *list, size_t n, size_t size)
+{
+  return n > 0 ? bsearch (&name, list, n, size, compare_names) : NULL;
+}
+
+#define FIND(section, name)                                                                        \
+  find_named (name, policy->section, policy->n_##section, sizeof *policy->section)
 
 const NamedSelectors *
 policy_group (const Policy *policy, const char *name)
 {
-  for (size_t i = 0; i < policy->n_groups; i++)
-    if (strcmp (policy->groups[i].name, name) == 0)
-      return &policy->groups[i];
-  return NULL;
+  return FIND (groups, name);
 }
 
 const NamedSelectors *
 policy_tag (const Policy *policy, const char *name)
 {
-  for (size_t i = 0; i < policy->n_tag_owners; i++)
-    if (strcmp (policy->tag_owners[i].name, name) == 0)
-      return &policy->tag_owners[i];
-  return NULL;
+  return FIND (tag_owners, name);
+}
+
+NamedHost *
+policy_host (const Policy *policy, const char *name)
+{
+  return FIND (hosts, name);
 }
 
 NamedIpSet *
 policy_ipset (const Policy *policy, const char *name)
 {
-  for (size_t i = 0; i < policy->n_ipsets; i++)
-    if (strcmp (policy->ipsets[i].name, name) == 0)
-      return &policy->ipsets[i];
-  return NULL;
+  return FIND (ipsets, name);
 }
 
 const Posture *
 policy_posture (const Policy *policy, const char *name)
 {
-  for (size_t i = 0; i < policy->n_postures; i++)
-    if (strcmp (policy->postures[i].name, name) == 0)
-      return &policy->postures[i];
-  return NULL;
+  return FIND (postures, name);
 }
 
 static void
@@ -74,28 +88,54 @@ read_disable_ipv4 (PolicyParser *p, void *unused)
   read_flag (p, &p->policy->disable_ipv4);
 }
 
+static void
+tell_twice (PolicyParser *p, const char *name, size_t at)
+{
+  size_t mark = parser_push_name (p, name);
+
+  parser_error (p, at, "%s is defined twice", name);
+  parser_pop (p, mark);
+}
+
 /* The names of an object's members, in the first walk: references to them may stand anywhere. */
-#define DEFINE_NAMES_READER(section, Type)                                                         \
+#define DEFINE_NAMES_READER(section, Type, max)                                                    \
+  static int compare_##section (const void *a, const void *b)                                      \
+  {                                                                                                \
+    const Type *x = a, *y = b;                                                                     \
+    int order = strcmp (x->name, y->name);                                                         \
+    return order != 0 ? order : (x->at > y->at) - (x->at < y->at);                                 \
+  }                                                                                                \
+                                                                                                   \
   static void name_##section (PolicyParser *p, void *unused)                                       \
   {                                                                                                \
+    Policy *policy = p->policy;                                                                    \
     JsonString name;                                                                               \
     if (json_reader_peek (&p->reader) != JSON_OBJECT) {                                            \
       json_reader_skip (&p->reader);                                                               \
       return;                                                                                      \
     }                                                                                              \
     json_reader_enter_object (&p->reader);                                                         \
-    while (json_reader_next_member (&p->reader, &name)) {                                          \
-      Type item = {.name = arena_strndup (p->arena, name.text, name.length)};                      \
-      arena_append (p->arena, p->policy->section, p->policy->n_##section, item);                   \
+    for (size_t at = parser_name_here (p); json_reader_next_member (&p->reader, &name);            \
+         at = parser_name_here (p)) {                                                              \
+      if (policy->n_##section == max)                                                              \
+        parser_error (p, at, "there is room for %d names here", max);                              \
+      Type item = {.name = arena_strndup (p->arena, name.text, name.length), .at = at};            \
+      if (policy->n_##section <= max)                                                              \
+        arena_append (p->arena, policy->section, policy->n_##section, item);                       \
       json_reader_skip (&p->reader);                                                               \
     }                                                                                              \
+    if (policy->n_##section > 1)                                                                   \
+      qsort (policy->section, policy->n_##section, sizeof *policy->section, compare_##section);    \
+    for (size_t i = 1; i < policy->n_##section; i++)                                               \
+      if (strcmp (policy->section[i].name, policy->section[i - 1].name) == 0)                      \
+        tell_twice (p, policy->section[i].name, policy->section[i].at);                            \
   }
 
-DEFINE_NAMES_READER (groups, NamedSelectors)
-DEFINE_NAMES_READER (tag_owners, NamedSelectors)
-DEFINE_NAMES_READER (hosts, NamedHost)
-DEFINE_NAMES_READER (ipsets, NamedIpSet)
-DEFINE_NAMES_READER (postures, Posture)
+DEFINE_NAMES_READER (groups, NamedSelectors, NAMES_MAX)
+DEFINE_NAMES_READER (tag_owners, NamedSelectors, LINKS_MAX)
+DEFINE_NAMES_READER (hosts, NamedHost, NAMES_MAX)
+DEFINE_NAMES_READER (ipsets, NamedIpSet, LINKS_MAX)
+DEFINE_NAMES_READER (postures, Posture, NAMES_MAX)
 
 /* Three walks over the text: names, definitions, rules. */
 #define WALKS 3
@@ -160,53 +200,101 @@ policy_new (void)
   return policy;
 }
 
-/* A tag that owns itself by way of others gives nobody anything. */
+/* More names than there is room for were left out: nothing else is true of this policy. */
 static bool
-owns (const Policy *policy, const NamedSelectors *tag, const char *name, unsigned depth)
+is_crowded (const Policy *policy)
 {
-  if (depth > policy->n_tag_owners)
-    return false;
-  for (size_t i = 0; i < tag->members.n; i++) {
-    const Selector *member = &tag->members.items[i];
-    if (member->type != SELECT_TAG)
-      continue;
-    if (strcmp (member->name, name) == 0)
-      return true;
-    const NamedSelectors *next = policy_tag (policy, member->name);
-    if (next && owns (policy, next, name, depth + 1))
-      return true;
-  }
-  return false;
+  return policy->n_groups > NAMES_MAX || policy->n_hosts > NAMES_MAX
+         || policy->n_postures > NAMES_MAX || policy->n_tag_owners > LINKS_MAX
+         || policy->n_ipsets > LINKS_MAX;
 }
 
+/* A walk along names; each is entered once in a walk. */
+typedef struct
+{
+  const Policy *policy;
+  size_t *stack, n;
+  size_t *entered; /* by place: the number of the last walk that came here */
+} NameWalk;
+
+static void
+enter (NameWalk *w, size_t place, size_t walk)
+{
+  if (w->entered[place] == walk)
+    return;
+  w->entered[place] = walk;
+  w->stack[w->n++] = place;
+}
+
+static void
+enter_owners (NameWalk *w, size_t place, size_t walk)
+{
+  const SelectorList *owners = &w->policy->tag_owners[place].members;
+
+  for (size_t i = 0; i < owners->n; i++) {
+    const NamedSelectors *next = owners->items[i].type == SELECT_TAG
+                                     ? policy_tag (w->policy, owners->items[i].name)
+                                     : NULL;
+    if (next)
+      enter (w, (size_t)(next - w->policy->tag_owners), walk);
+  }
+}
+
+static void
+enter_parts (NameWalk *w, size_t place, size_t walk)
+{
+  const NamedIpSet *set = &w->policy->ipsets[place];
+
+  for (size_t i = 0; i < set->n; i++) {
+    const IpSetOperation *operation = &set->operations[i];
+    const NamedIpSet *next = !operation->is_range && operation->target.type == SELECT_IPSET
+                                 ? policy_ipset (w->policy, operation->target.name)
+                                 : NULL;
+    if (next)
+      enter (w, (size_t)(next - w->policy->ipsets), walk);
+  }
+}
+
+/* Whether one of N names leads back to itself; GO_ON enters those that a name leads to. */
+static bool
+comes_back (NameWalk *w, size_t start, void (*go_on) (NameWalk *w, size_t place, size_t walk))
+{
+  size_t walk = start + 1;
+
+  w->n = 0;
+  go_on (w, start, walk);
+  while (w->n > 0 && w->entered[start] != walk)
+    go_on (w, w->stack[--w->n], walk);
+  return w->entered[start] == walk;
+}
+
+static NameWalk
+name_walk (PolicyParser *p, size_t n)
+{
+  return (NameWalk){
+      .policy = p->policy,
+      .stack = arena_array (p->arena, size_t, n + 1),
+      .entered = arena_array (p->arena, size_t, n + 1),
+  };
+}
+
+/* A tag that owns itself by way of others gives nobody anything. */
 static void
 warn_of_cycles (PolicyParser *p)
 {
   const Policy *policy = p->policy;
+  NameWalk w = name_walk (p, policy->n_tag_owners);
 
   for (size_t i = 0; i < policy->n_tag_owners; i++) {
     const NamedSelectors *tag = &policy->tag_owners[i];
-    if (owns (policy, tag, tag->name, 0))
-      parser_warning (p, 0,
-                      "%s owns itself by way of other tags; nobody can assign it through this path",
-                      tag->name);
-  }
-}
-
-static bool
-set_holds (const Policy *policy, const NamedIpSet *set, const char *name, size_t depth)
-{
-  for (size_t i = 0; i < set->n && depth <= policy->n_ipsets; i++) {
-    const IpSetOperation *operation = &set->operations[i];
-    if (operation->is_range || operation->target.type != SELECT_IPSET)
+    if (!comes_back (&w, i, enter_owners))
       continue;
-    if (strcmp (operation->target.name, name) == 0)
-      return true;
-    const NamedIpSet *next = policy_ipset (policy, operation->target.name);
-    if (next && set_holds (policy, next, name, depth + 1))
-      return true;
+    snprintf (p->path, sizeof p->path, "tagOwners.%s", tag->name);
+    parser_warning (p, tag->at,
+                    "%s owns itself by way of other tags; nobody can assign it through this path",
+                    tag->name);
+    p->path[0] = '\0';
   }
-  return false;
 }
 
 /* A set that contains itself by way of others means nothing. */
@@ -214,12 +302,12 @@ static void
 refuse_set_cycles (PolicyParser *p)
 {
   const Policy *policy = p->policy;
+  NameWalk w = name_walk (p, policy->n_ipsets);
 
-  for (size_t i = 0; i < policy->n_ipsets; i++) {
-    const NamedIpSet *set = &policy->ipsets[i];
-    if (set_holds (policy, set, set->name, 0))
-      parser_selector_error (p, &set->operations[0].target, "%s contains itself", set->name);
-  }
+  for (size_t i = 0; i < policy->n_ipsets; i++)
+    if (comes_back (&w, i, enter_parts))
+      parser_selector_error (p, &policy->ipsets[i].operations[0].target, "%s contains itself",
+                             policy->ipsets[i].name);
 }
 
 /* The grant that stands for "no rules at all": everybody may reach everything. */
@@ -245,12 +333,15 @@ policy_parse (const char *text, size_t size, PolicyIssues *issues)
 
   p.arena = p.policy->arena;
   char *standard = arena_strndup (p.arena, text, size);
+  /* Some editors put a mark in front of their UTF-8. */
+  if (size >= 3 && memcmp (standard, "\xef\xbb\xbf", 3) == 0)
+    memset (standard, ' ', 3);
   p.text = standard;
   if (size > POLICY_TEXT_MAX) {
     parser_error (&p, 0, "a policy may have %d bytes at most", POLICY_TEXT_MAX);
   } else if (!hujson_standardize (standard, size, &error)) {
     parser_error (&p, error.at, "expected %s", error.what);
-  } else if (walk (&p, size, 0)) {
+  } else if (walk (&p, size, 0) && !is_crowded (p.policy)) {
     /* A setting that nobody knows is the same in each walk, and told in the first. */
     p.known_only = true;
     walk (&p, size, 1);

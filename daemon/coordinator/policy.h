@@ -119,12 +119,14 @@ typedef struct
 typedef struct
 {
   const char *name; /* "group:x", "tag:x", "posture:x" */
+  size_t at;        /* where the name stands */
   SelectorList members;
 } NamedSelectors;
 
 typedef struct
 {
   const char *name;
+  size_t at;
   IpPrefix prefix;
 } NamedHost;
 
@@ -139,9 +141,9 @@ typedef struct
 typedef struct
 {
   const char *name; /* "ipset:x" */
+  size_t at;
   IpSetOperation *operations;
   size_t n;
-  bool in_use; /* while resolving, to find cycles */
 } NamedIpSet;
 
 typedef enum
@@ -167,6 +169,7 @@ typedef struct
 typedef struct
 {
   const char *name; /* "posture:x" */
+  size_t at;
   Assertion *assertions;
   size_t n;
 } Posture;
@@ -241,7 +244,7 @@ struct Policy
   size_t n_grants;
   Grant *acls; /* while parsing: what goes behind the grants */
   size_t n_acls;
-  NamedSelectors *groups;
+  NamedSelectors *groups; /* what has names is sorted by them */
   size_t n_groups;
   NamedSelectors *tag_owners;
   size_t n_tag_owners;
@@ -272,5 +275,6 @@ void policy_free (Policy *policy);
 /* Definitions by full name; NULL when there is none. */
 const NamedSelectors *policy_group (const Policy *policy, const char *name);
 const NamedSelectors *policy_tag (const Policy *policy, const char *name);
+NamedHost *policy_host (const Policy *policy, const char *name);
 NamedIpSet *policy_ipset (const Policy *policy, const char *name);
 const Posture *policy_posture (const Policy *policy, const char *name);

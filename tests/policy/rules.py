@@ -376,6 +376,7 @@ class Checker:
         return rule
 
     def grant(self, value, path):
+        before = len(self.faults)
         found = self.known(value, "grants", path)
         rule = {"postures": self.postures(found.get("srcPosture")), "dst": [], "ip": [], "app": {}, "via": []}
         rule["src"] = self.selectors(found.get("src"), SOURCES)
@@ -393,7 +394,7 @@ class Checker:
             rule["ip"].append(self.granted(item, here))
         if "app" in found:
             rule["app"] = self.capabilities(found["app"], True)
-        if not rule["ip"] and not rule["app"]:
+        if not rule["ip"] and not rule["app"] and len(self.faults) == before:
             self.fault(value, path, "say what is granted")
         for item, here in self.strings(found.get("via")):
             text = item.content.strip()
