@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "wire/zstd-frames.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,14 @@ free_action (gpointer data)
 {
   state_action_clear (data);
   g_free (data);
+}
+
+static void
+free_heard (RigMessage *heard)
+{
+  if (heard->message)
+    map_message_free (heard->message);
+  g_free (heard);
 }
 
 static void
@@ -32,6 +41,12 @@ take_actions (Rig *rig)
     if (action.type == STATE_ACTION_WORK) {
       g_queue_push_tail (&rig->jobs, g_memdup2 (&action.work, sizeof action.work));
       continue;
+    }
+    if (action.type == STATE_ACTION_MESSAGE || action.type == STATE_ACTION_END) {
+      RigMessage heard = {.request = action.request};
+      if (action.type == STATE_ACTION_MESSAGE)
+        heard.message = rig_decode (action.message.rope, false);
+      g_queue_push_tail (&rig->heard, g_memdup2 (&heard, sizeof heard));
     }
     if (action.type == STATE_ACTION_ADMIT)
       rig->denied = !action.admit.allowed;
@@ -57,6 +72,8 @@ rig_close (Rig *rig)
     work_job_clear (job);
     g_free (job);
   }
+  for (RigMessage *heard; (heard = g_queue_pop_head (&rig->heard));)
+    free_heard (heard);
   state_free (rig->state);
   g_hash_table_unref (rig->replies);
 }
@@ -183,6 +200,113 @@ rig_node_of (Rig *rig, uint8_t key)
 
   memset (node_key.bytes, key, KEY_SIZE);
   return model_node_by_key (&rig->state->model, &node_key);
+}
+
+/* ---- map streams ---- */
+
+MapMessage *
+rig_decode (const Rope *rope, bool compressed)
+{
+  ZstdFrames *frames = zstd_frames_new (compressed);
+  MapDecoder *decoder = map_decoder_new ();
+  GByteArray *bytes = g_byte_array_new ();
+  ZstdFramesResult result;
+  const uint8_t *chunk;
+  size_t size;
+
+  for (uint32_t i = 0; i < rope->n; i++)
+    g_byte_array_append (bytes, rope->chunks[i]->data, (guint)rope->chunks[i]->size);
+  g_assert_cmpuint (bytes->len, ==, rope->size);
+  zstd_frames_feed (frames, bytes->data, bytes->len);
+  while ((result = zstd_frames_next (frames, &chunk, &size)) == ZSTD_FRAMES_CHUNK_READY)
+    g_assert_true (map_decoder_feed (decoder, chunk, size));
+  g_assert_cmpint (result, ==, ZSTD_FRAMES_END);
+  MapMessage *message = map_decoder_finish (decoder);
+  if (!message)
+    g_error ("%s", map_decoder_error (decoder));
+  map_decoder_free (decoder);
+  zstd_frames_free (frames);
+  g_byte_array_unref (bytes);
+  return message;
+}
+
+uint64_t
+rig_poll (Rig *rig, const Polling *polling)
+{
+  MapRequest body;
+  Hostinfo hostinfo;
+  NetInfo net_info;
+  IpPrefix route;
+  MapEndpoint endpoint = {.addr = {.addr = ip_from_v4 (0xc0a80000u + polling->key)}};
+  StateEvent event = {.type = STATE_EVENT_MAP};
+
+  map_request_init (&body);
+  hostinfo_init (&hostinfo);
+  net_info_init (&net_info);
+  hostinfo.hostname = polling->hostname ? polling->hostname : "alpha";
+  hostinfo.os = "linux";
+  if (polling->home > 0) {
+    net_info.preferred_derp = polling->home;
+    hostinfo.net_info = &net_info;
+  }
+  if (polling->route) {
+    g_assert_true (ip_prefix_parse (polling->route, strlen (polling->route), &route));
+    hostinfo.routable_ips = &route;
+    hostinfo.n_routable_ips = 1;
+  }
+  endpoint.addr.port = polling->port;
+  body.version = 131;
+  body.stream = !polling->lite;
+  body.omit_peers = polling->lite;
+  body.keep_alive = true;
+  body.hostinfo = &hostinfo;
+  body.endpoints = &endpoint;
+  body.n_endpoints = polling->port > 0;
+  memset (body.node_key.bytes, polling->key, KEY_SIZE);
+  memset (body.disco_key.bytes, polling->disco, KEY_SIZE);
+  memset (event.map.machine.bytes, polling->machine, KEY_SIZE);
+  event.map.body = &body;
+  return rig_input (rig, &event);
+}
+
+static unsigned
+parts_of (const MapMessage *message)
+{
+  unsigned parts = 0;
+
+  parts |= message->node ? RIG_NODE : 0;
+  parts |= message->n_peers > 0 ? RIG_PEERS : 0;
+  parts |= message->n_peers_changed > 0 ? RIG_CHANGED : 0;
+  parts |= message->n_peers_removed > 0 ? RIG_REMOVED : 0;
+  parts |= message->n_patches > 0 ? RIG_PATCHES : 0;
+  parts |= message->n_filters > 0 || message->packet_filter ? RIG_FILTERS : 0;
+  parts |= message->dns ? RIG_DNS : 0;
+  parts |= message->ssh_policy ? RIG_SSH : 0;
+  parts |= message->derp_map ? RIG_DERP : 0;
+  return parts | (message->n_users > 0 ? RIG_USERS : 0);
+}
+
+unsigned
+rig_hear (Rig *rig, uint64_t stream, const MapMessage **one)
+{
+  RigMessage *last = NULL;
+  unsigned parts = 0;
+
+  for (GList *link = rig->heard.head, *next; link; link = next) {
+    RigMessage *heard = link->data;
+    next = link->next;
+    if (heard->told) {
+      free_heard (heard);
+      g_queue_delete_link (&rig->heard, link);
+    } else if (heard->request == stream) {
+      parts |= heard->message ? parts_of (heard->message) : RIG_ENDED;
+      heard->told = true;
+      last = heard;
+    }
+  }
+  if (one)
+    *one = last ? last->message : NULL;
+  return parts;
 }
 
 char *

@@ -5,11 +5,19 @@
 #include "coordinator/accounts.h"
 #include "coordinator/pending.h"
 #include "coordinator/state.h"
+#include "netmap/map-message.h"
 
 #include <glib.h>
 
 #define URL      "https://net.example"
 #define PASSWORD "correct horse battery"
+
+typedef struct
+{
+  uint64_t request;
+  MapMessage *message; /* NULL: the end of the stream */
+  bool told;
+} RigMessage;
 
 typedef struct
 {
@@ -19,6 +27,7 @@ typedef struct
   WallTime wall;
   uint64_t last_request;
   GHashTable *replies; /* request -> StateAction of the answer */
+  GQueue heard;        /* of RigMessage: what map streams were sent */
   GQueue jobs;         /* of WorkJob */
   bool denied;         /* the last ADMIT said no */
   char cookie[ACCOUNTS_TOKEN_MAX];
@@ -53,6 +62,37 @@ void rig_assert_refused (Rig *rig, uint64_t request, const char *why);
 /* The link of the sign-in page in the answer; free with g_free. */
 char *rig_link_of (Rig *rig, uint64_t request);
 const CoNode *rig_node_of (Rig *rig, uint8_t key);
+
+/* ---- map streams ---- */
+
+typedef struct
+{
+  uint8_t machine, key, disco;
+  const char *hostname;
+  uint16_t port; /* of its endpoint; 0: none */
+  int home;      /* region; 0: none */
+  const char *route;
+  bool lite;
+} Polling;
+
+/* A device asks for its map. */
+uint64_t rig_poll (Rig *rig, const Polling *polling);
+/* What the stream was sent since it was asked last, keep-alives left out: the parts, as RIG_… bits
+ * together, and in *ONE the last message, which stays the rig's until this is called again. */
+#define RIG_NODE    1u
+#define RIG_PEERS   2u
+#define RIG_CHANGED 4u
+#define RIG_REMOVED 8u
+#define RIG_PATCHES 16u
+#define RIG_FILTERS 32u
+#define RIG_DNS     64u
+#define RIG_SSH     128u
+#define RIG_DERP    256u
+#define RIG_USERS   512u
+#define RIG_ENDED   1024u
+unsigned rig_hear (Rig *rig, uint64_t stream, const MapMessage **one);
+/* The message that ROPE is. */
+MapMessage *rig_decode (const Rope *rope, bool compressed);
 
 /* A command that ends with STATUS; its text, free with g_free. */
 char *rig_command (Rig *rig, int status, const char *const *words);

@@ -4,8 +4,7 @@
 #include "coordinator/state-private.h"
 
 #include "base/bytes.h"
-#include "netmap/map-message.h"
-#include "wire/zstd-frames.h"
+#include "state-rig.h"
 
 #include <glib.h>
 #include <sodium.h>
@@ -169,32 +168,6 @@ poll_map (World *world, unsigned i, bool stream)
 
 /* ---- what they hear ---- */
 
-static MapMessage *
-decode (const Rope *rope, bool compressed)
-{
-  ZstdFrames *frames = zstd_frames_new (compressed);
-  MapDecoder *decoder = map_decoder_new ();
-  GByteArray *bytes = g_byte_array_new ();
-  ZstdFramesResult result;
-  const uint8_t *chunk;
-  size_t size;
-
-  for (uint32_t i = 0; i < rope->n; i++)
-    g_byte_array_append (bytes, rope->chunks[i]->data, (guint)rope->chunks[i]->size);
-  g_assert_cmpuint (bytes->len, ==, rope->size);
-  zstd_frames_feed (frames, bytes->data, bytes->len);
-  while ((result = zstd_frames_next (frames, &chunk, &size)) == ZSTD_FRAMES_CHUNK_READY)
-    g_assert_true (map_decoder_feed (decoder, chunk, size));
-  g_assert_cmpint (result, ==, ZSTD_FRAMES_END);
-  MapMessage *message = map_decoder_finish (decoder);
-  if (!message)
-    g_error ("%s", map_decoder_error (decoder));
-  map_decoder_free (decoder);
-  zstd_frames_free (frames);
-  g_byte_array_unref (bytes);
-  return message;
-}
-
 static bool
 speaks_of (const MapMessage *message, const Netmap *map, UserId user)
 {
@@ -229,7 +202,7 @@ static void
 hear (World *world, unsigned i, const Rope *rope)
 {
   Device *device = &world->devices[i];
-  MapMessage *message = decode (rope, device->compressed);
+  MapMessage *message = rig_decode (rope, device->compressed);
 
   g_assert_true (device->opened);
   if (!message->keep_alive) {

@@ -179,10 +179,62 @@ def tests_inside_decide():
     assert "ada@example.com → tag:web:443: expected denied, is allowed" in result.stderr, result.stderr
 
 
+def nothing_is_defined_twice():
+    for text, where in (('{"acls":[],"acls":[]}', "1:12: acls: "), ('{"acls":[],"ACLs":[]}', "1:12: acls: "),
+                        ('{"hosts":{"a":"10.0.0.1","a":"10.0.0.2"}}', "1:26: hosts.a: "),
+                        ('{"acls":[{"action":"accept","src":[],"dst":[],"src":["*"]}]}', "1:47: acls[0].src: ")):
+        result = run("preview", text)
+        assert result.returncode == 1 and where in result.stderr and "twice" in result.stderr, (text, result.stderr)
+
+
+def big_and_knotted_files_take_no_time():
+    """Each took minutes or for ever where names, sources and rules are compared one with all."""
+    chain = range(40)
+    rule = '{"action":"accept","src":["%s"],"dst":["*:*"]}'
+    files = [
+        '{"tagOwners":{' + ",".join(f'"tag:t{i}":["tag:t{i + 1}","tag:t{i + 1}"]' for i in chain) + ',"tag:t40":[]}}',
+        '{"ipsets":{' + ",".join(f'"ipset:t{i}":["add ipset:t{i + 1}","add ipset:t{i + 1}"]' for i in chain)
+        + ',"ipset:t40":["add 10.0.0.1"]},"acls":[' + rule % "ipset:t0" + "]}",
+        '{"hosts":{' + ",".join(f'"h{i}":"10.0.0.1"' for i in range(19000)) + '},"acls":['
+        + rule % '","'.join(f"h{i}" for i in range(19000)) + "]}",
+        '{"acls":[' + ",".join(rule % f"10.{i >> 8}.{i & 255}.1" for i in range(20000)) + "]}",
+        '{"acls":[' + rule % '","'.join(["*"] + [f"10.{i >> 8}.{i & 255}.1" for i in range(60000)]) + "]}",
+    ]
+    for text in files:
+        result = run("preview", text, {"users": [], "nodes": []})
+        assert result.returncode == 0, result.stderr[-500:]
+    crowd = '{"hosts":{' + ",".join(f'"h{i}":"10.0.0.1"' for i in range(30000)) + "}}"
+    result = run("preview", crowd)
+    assert result.returncode == 1 and "room for 20000" in result.stderr, result.stderr[:500]
+    result = run("preview", "{" + "// " + "x" * (5 << 20))
+    assert result.returncode == 1 and "at most" in result.stderr, result.stderr[:500]
+
+
+def odd_text_is_refused_with_its_place():
+    for text, where in (("", "1:1"), ("[]", "1:1"), ('{"acls":[,]}', "1:10"), ("{} x", "1:4"), ("{/* ", "1:2"), ('{"a', "1:2"),
+                        ('{"acls":' + "[" * 9000, "1:"), ("{ # no\n}", "1:3"), ("{'acls':[]}", "1:2"), ('{"a\x00b":1}', "1:")):
+        result = run("preview", text)
+        assert result.returncode == 1 and "policy:" + where in result.stderr, (text[:20], result.stderr)
+    assert run("preview", "\ufeff{}").returncode == 0  # some editors begin so
+
+
+def odd_lists_of_nodes_are_refused_with_their_place():
+    node = {"name": "a", "user": "", "tags": [], "addresses": []}
+    for nodes, why in (([{**node, "name": ""}], "needs a name"), ([node, node], "another node has this name"),
+                       ([{**node, "user": "nobody"}], "a user that is not listed"), ([{**node, "name": 7}], "a string was expected"),
+                       ([{**node, "addresses": ["x"]}], "an address or a prefix"), ({}, "an array was expected")):
+        result = run("preview", "{}", {"users": [], "nodes": nodes})
+        assert result.returncode == 1 and why in result.stderr and "nodes:1:" in result.stderr, (nodes, result.stderr)
+    result = run("preview", "{}", {"users": [{"login": "ada", "role": "king"}], "nodes": []})
+    assert result.returncode == 1 and "owner, admin or member" in result.stderr, result.stderr
+
+
 CHECKS = [no_rules_allows_everything, tcp_from_a_group, my_own_devices, star_as_source_lists_routes,
           protocols_do_not_merge, internet_by_the_exit_node, capabilities_have_companions, via_names_the_router,
           equal_sources_merge, a_host_is_one_family, ssh_principals_and_users, danger_all_is_a_star,
-          comments_and_trailing_commas, attributes_and_ip_sets, errors_say_where_and_what, tests_inside_decide]
+          comments_and_trailing_commas, attributes_and_ip_sets, errors_say_where_and_what, tests_inside_decide,
+          nothing_is_defined_twice, big_and_knotted_files_take_no_time, odd_text_is_refused_with_its_place,
+          odd_lists_of_nodes_are_refused_with_their_place]
 
 
 told(CHECKS, "/policy/")
