@@ -149,6 +149,7 @@ run (Path *path, bool full)
   d->next_us = TIME_NEVER;
   d->stale = false;
   netcheck_start (d->netcheck, &request, path->now_us);
+  portmap_look (path);
 }
 
 void
@@ -239,8 +240,11 @@ add_found (Endpoint *found, size_t *count, const IpPort *at, EndpointType type)
 static size_t
 collect_found (const Path *path, const NetcheckReport *r, Endpoint *found)
 {
+  const IpPort *mapping = portmap_mapping (path);
   size_t n = 0;
 
+  if (mapping)
+    add_found (found, &n, mapping, ENDPOINT_PORTMAPPED);
   add_found (found, &n, &r->global4, ENDPOINT_STUN);
   for (size_t i = 0; i < r->n_mapped4; i++)
     if (r->mapped4[i].seen > 1)
@@ -317,7 +321,8 @@ static bool
 same_net_info (const NetcheckReport *a, const NetcheckReport *b)
 {
   return a->mapping_varies == b->mapping_varies && a->ipv6 == b->ipv6 && a->udp == b->udp
-         && a->os_has_ipv6 == b->os_has_ipv6 && a->icmp4 == b->icmp4;
+         && a->os_has_ipv6 == b->os_has_ipv6 && a->icmp4 == b->icmp4 && a->pmp == b->pmp
+         && a->pcp == b->pcp && a->port_mapped == b->port_mapped;
 }
 
 static void
@@ -365,6 +370,7 @@ finish (Path *path, NetcheckReport *report)
   Discovery *d = path->discovery;
   bool moved = address_moved (d->last, report);
 
+  portmap_report (path, report);
   update_endpoints (path, report);
   update_home (path, report);
   tell_net_info (path, report);
@@ -383,6 +389,20 @@ finish (Path *path, NetcheckReport *report)
     d->pending = d->pending_full = false;
     run (path, full);
   }
+}
+
+void
+discovery_mapping_changed (Path *path)
+{
+  Discovery *d = path->discovery;
+
+  if (!d->last || !path->disco_private)
+    return;
+  portmap_report (path, d->last);
+  update_endpoints (path, d->last);
+  tell_net_info (path, d->last);
+  for (PeerPath *p = path->paths; p; p = p->next)
+    peer_path_endpoints_changed (path, p);
 }
 
 /* ---- netcheck's actions ---- */

@@ -33,6 +33,9 @@ bool discovery_fresh (Path *path);
 /* The tunnel is in use: looking by the clock begins (again). */
 void discovery_active (Path *path);
 
+/* The router gives us a port, or another, or none any more. */
+void discovery_mapping_changed (Path *path);
+
 /* Sockets or network changed: what was seen before does not count. */
 void discovery_reset (Path *path);
 

@@ -8,6 +8,7 @@
 #include "path/path.h"
 #include "path/peer-path.h"
 #include "path/peer-table.h"
+#include "path/portmap.h"
 #include "path/relay-node.h"
 #include "path/relays.h"
 
@@ -35,6 +36,7 @@ struct Path
   PeerPath *paths; /* all that exist, newest first */
   Relays *relays;
   Discovery *discovery;
+  Portmap *portmap;
   Birthday *birthday; /* the attempt under way, or NULL */
   uint32_t last_side; /* number of the last side socket */
   unsigned n_sides;   /* peers that have one */

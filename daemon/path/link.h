@@ -21,5 +21,6 @@ typedef struct
 {
   const PathAddress *addresses;
   size_t n_addresses;
-  bool up; /* some way out exists */
+  IpAddr gateway4; /* router to the IPv4 internet, family 0: none */
+  bool up;         /* some way out exists */
 } PathLink;

@@ -51,6 +51,9 @@ typedef struct
   bool ipv6_can_send;
   bool os_has_ipv6;
   bool icmp4;
+  bool port_mapped; /* the router lets us in (path/portmap.h) */
+  Tristate pmp;
+  Tristate pcp;
   Tristate mapping_varies; /* by destination, IPv4 */
   IpPort global4;          /* family 0: unknown */
   IpPort server4;          /* that told it */

@@ -19,6 +19,7 @@ path_new (Random *random)
   peer_table_init (&path->peers, random);
   path->relays = relays_new (&path->actions, random);
   path->discovery = discovery_new (random);
+  path->portmap = portmap_new ();
   return path;
 }
 
@@ -39,6 +40,7 @@ path_free (Path *path)
     peer_path_free (path, path->paths);
   peer_table_clear (&path->peers);
   discovery_free (path->discovery);
+  portmap_free (path->portmap);
   relays_free (path->relays);
   actions_free (&path->actions);
   forget_key (path);
@@ -133,6 +135,7 @@ on_identity (Path *path, const PathEvent *event)
     while (path->paths)
       peer_path_free (path, path->paths);
   update_running (path);
+  portmap_update (path);
   if (node_changed && key) {
     relays_restart (path->relays, path->now_us);
     discovery_tell_again (path);
@@ -154,6 +157,7 @@ on_knobs (Path *path, const PathEvent *event)
       = mem_dup (knobs->fixed_endpoints, knobs->n_fixed_endpoints * sizeof *knobs->fixed_endpoints);
   if (quieter)
     reset_all (path);
+  portmap_update (path);
   if (rebind && path->port4 != 0)
     path_rebind (path);
   discovery_request (path, false);
@@ -188,6 +192,7 @@ on_link (Path *path, const PathEvent *event)
   path->link.addresses = mem_dup (link->addresses, link->n_addresses * sizeof *link->addresses);
   path->has_link = true;
   update_running (path);
+  portmap_update (path);
   if (!link->up)
     return;
   if (event->link.major || !was_up) {
@@ -207,6 +212,7 @@ on_sockets (Path *path, const PathEvent *event)
 
   path->port4 = event->sockets.port4;
   path->port6 = event->sockets.port6;
+  portmap_update (path);
   if (moved)
     discovery_reset (path);
   for (PeerPath *p = path->paths; p; p = p->next)
@@ -255,6 +261,10 @@ on_datagram (Path *path, const PathEvent *event)
   size_t size = event->datagram.size;
   DiscoOrigin origin = {0};
 
+  if (portmap_owns (path, event->datagram.side)) {
+    portmap_input (path, data, size, &event->datagram.source);
+    return;
+  }
   switch (packet_classify (data, size)) {
     case PACKET_STUN:
       if (event->datagram.side != 0)
@@ -507,6 +517,7 @@ path_input (Path *path, const PathEvent *event, int64_t now_us)
     relays_tick (path->relays, now_us);
     publish_all (path);
   }
+  portmap_tick (path);
   discovery_tick (path);
   birthday_tick (path);
 }
@@ -525,6 +536,7 @@ path_next_deadline (const Path *path)
   int64_t deadline = timer_wheel_next ((TimerWheel *)&path->wheel);
   deadline = time_min (deadline, relays_next_deadline (path->relays));
   deadline = time_min (deadline, birthday_next_deadline (path));
+  deadline = time_min (deadline, portmap_next_deadline (path));
   return time_min (deadline, discovery_next_deadline (path));
 }
 

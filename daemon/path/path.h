@@ -356,6 +356,7 @@ typedef struct
     {
       uint32_t first; /* numbers of the sockets, never used twice */
       uint32_t count;
+      bool raw; /* what comes in is of another protocol, to be passed on as it is */
     } side_open;
     struct
     {

@@ -297,6 +297,13 @@ peer_path_endpoints_ready (Path *path, PeerPath *p)
     send_call (path, p);
 }
 
+void
+peer_path_endpoints_changed (Path *path, PeerPath *p)
+{
+  if (p->seeking_us != TIME_NEVER && does_disco (path, p))
+    send_call (path, p);
+}
+
 /* ---- the tunnel's news ---- */
 
 static void

@@ -111,6 +111,9 @@ void peer_path_command (Path *path, PeerPath *peer, uint32_t id, size_t size);
 /* Our endpoints are fresh: a CallMeMaybe that waited goes out. */
 void peer_path_endpoints_ready (Path *path, PeerPath *peer);
 
+/* Our endpoints are others now: who is being looked for is told. */
+void peer_path_endpoints_changed (Path *path, PeerPath *peer);
+
 /* The sockets or the network changed: nothing that was measured holds any more. PROBE: find out
  * anew at once when the peer is in use. */
 void peer_path_reset (Path *path, PeerPath *peer, bool probe);

@@ -27,6 +27,7 @@ make_net_info (Session *s, Arena *arena)
   info->upnp = tri_of (report->upnp);
   info->pmp = tri_of (report->pmp);
   info->pcp = tri_of (report->pcp);
+  info->have_port_map = report->port_mapped;
   info->preferred_derp = report->preferred_derp;
   info->firewall_mode = "nft-default";
   DerpLatency *latencies = arena_array (arena, DerpLatency, report->n_latencies + 1);

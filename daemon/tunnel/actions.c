@@ -193,6 +193,12 @@ yes_no (bool value)
   return value ? TUNNEL_YES : TUNNEL_NO;
 }
 
+static TunnelTristate
+three_ways (Tristate value)
+{
+  return value == TRISTATE_UNSET ? TUNNEL_UNKNOWN : yes_no (value == TRISTATE_TRUE);
+}
+
 static void
 add_latency (TunnelNetReport *out, uint16_t region, uint8_t family, bool https, int64_t us)
 {
@@ -208,13 +214,12 @@ convert_report (const NetcheckReport *in, uint16_t home, TunnelNetReport *out)
       .ipv4 = yes_no (in->ipv4),
       .ipv6 = yes_no (in->ipv6),
       .os_has_ipv6 = yes_no (in->os_has_ipv6),
-      .mapping_varies_by_dest = in->mapping_varies == TRISTATE_UNSET  ? TUNNEL_UNKNOWN
-                                : in->mapping_varies == TRISTATE_TRUE ? TUNNEL_YES
-                                                                      : TUNNEL_NO,
+      .mapping_varies_by_dest = three_ways (in->mapping_varies),
       .icmpv4 = yes_no (in->icmp4),
       .upnp = TUNNEL_UNKNOWN,
-      .pmp = TUNNEL_UNKNOWN,
-      .pcp = TUNNEL_UNKNOWN,
+      .pmp = three_ways (in->pmp),
+      .pcp = three_ways (in->pcp),
+      .port_mapped = in->port_mapped,
       .captive_portal = TUNNEL_UNKNOWN,
       .preferred_derp = home,
       .global4 = in->global4,
@@ -375,7 +380,7 @@ run_path_action (Net *net, const PathAction *action)
       refuse_icmp (net, action);
       break;
     case PATH_ACTION_SIDE_OPEN:
-      net_side_open (net, action->side_open.first, action->side_open.count);
+      net_side_open (net, action->side_open.first, action->side_open.count, action->side_open.raw);
       break;
     case PATH_ACTION_SIDE_CLOSE:
       net_side_close (net, action->side_close.first, action->side_close.count);

@@ -396,6 +396,7 @@ net_tell_link (Net *net, bool major)
   }
   event.link.link.addresses = addresses;
   event.link.link.n_addresses = net->link.n_addresses;
+  event.link.link.gateway4 = net->link.gateway4;
   event.link.link.up = net->link.up && net->online;
   event.link.major = major;
   net_feed_path (net, &event);

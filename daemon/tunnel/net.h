@@ -182,7 +182,7 @@ bool
 net_relay_send (Net *net, uint16_t region, const NodePublic *peer, const void *data, size_t size);
 
 /* side-sockets.c: what path/birthday.h asks for. Sockets have path's numbers. */
-void net_side_open (Net *net, uint32_t first, uint32_t count);
+void net_side_open (Net *net, uint32_t first, uint32_t count, bool raw);
 void net_side_close (Net *net, uint32_t first, uint32_t count);
 void net_side_send (Net *net, uint32_t number, const IpPort *to, const void *data, size_t size);
 

@@ -12,13 +12,14 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define SOCKETS_MAX (BIRTHDAY_SOCKETS + PATH_SIDES_MAX)
+#define SOCKETS_MAX (BIRTHDAY_SOCKETS + PATH_SIDES_MAX + 1) /* that of the port mapper */
 #define EVENTS_MAX  16
 #define BATCHES_MAX 8 /* of one socket in one round */
 
 typedef struct
 {
   uint32_t number; /* 0: free */
+  bool raw;        /* path reads everything itself */
   UdpSocket socket;
 } Side;
 
@@ -50,7 +51,7 @@ start (Net *net)
 }
 
 void
-net_side_open (Net *net, uint32_t first, uint32_t count)
+net_side_open (Net *net, uint32_t first, uint32_t count, bool raw)
 {
   UdpOptions options = {.gso = true, .mark = net->mark};
 
@@ -65,6 +66,7 @@ net_side_open (Net *net, uint32_t first, uint32_t count)
     if (!udp_open (&side->socket, 4, &options))
       return; /* as many as there may be */
     side->number = first++;
+    side->raw = raw;
     count--;
     epoll_ctl (net->sides->epoll, EPOLL_CTL_ADD, side->socket.fd, &event);
   }
@@ -199,16 +201,16 @@ handle_data (Net *net, const uint8_t *data, size_t size, const IpPort *from)
 }
 
 static void
-handle_datagram (Net *net, uint32_t number, const uint8_t *data, size_t size, const IpPort *from)
+handle_datagram (Net *net, const Side *side, const uint8_t *data, size_t size, const IpPort *from)
 {
   PathEvent event = {.type = PATH_EVENT_DATAGRAM};
   WgEvent message = {.type = WG_EVENT_DATAGRAM};
 
-  if (packet_classify (data, size) != PACKET_WIREGUARD) {
+  if (side->raw || packet_classify (data, size) != PACKET_WIREGUARD) {
     event.datagram.data = data;
     event.datagram.size = size;
     event.datagram.source = *from;
-    event.datagram.side = number;
+    event.datagram.side = side->number;
     net_feed_path (net, &event);
   } else if (wg_message_classify (data, size) == WG_MESSAGE_DATA) {
     handle_data (net, data, size, from);
@@ -223,23 +225,24 @@ handle_datagram (Net *net, uint32_t number, const uint8_t *data, size_t size, co
 
 /* False when nothing is left. What comes in may close the socket. */
 static bool
-read_batch (Net *net, Side *side, uint32_t number)
+read_batch (Net *net, Side *side)
 {
   UdpMessage *messages;
   int error;
   unsigned n = udp_receive (&side->socket, net->sides->batch, &messages, &error);
+  uint32_t number = side->number;
 
-  for (unsigned i = 0; i < n; i++) {
+  for (unsigned i = 0; i < n && side->number == number; i++) {
     const UdpMessage *m = &messages[i];
     IpPort from;
 
     if (m->truncated
         || !ip_port_from_sockaddr ((const struct sockaddr *)&m->from, sizeof m->from, &from))
       continue;
-    handle_datagram (net, number, m->data, m->size, &from);
+    handle_datagram (net, side, m->data, m->size, &from);
     net_run_actions (net);
   }
-  return n == UDP_BATCH;
+  return n == UDP_BATCH && side->number == number;
 }
 
 void
@@ -250,10 +253,8 @@ net_side_read (Net *net)
 
   for (int i = 0; i < n; i++) {
     Side *side = &net->sides->open[events[i].data.u32];
-    uint32_t number = side->number;
 
-    for (int k = 0; number != 0 && side->number == number && k < BATCHES_MAX; k++)
-      if (!read_batch (net, side, number))
-        break;
+    for (int k = 0; side->number != 0 && k < BATCHES_MAX && read_batch (net, side); k++)
+      ;
   }
 }

@@ -166,6 +166,7 @@ typedef struct
   TunnelTristate upnp;
   TunnelTristate pmp;
   TunnelTristate pcp;
+  bool port_mapped; /* the router lets us in */
   TunnelTristate captive_portal;
   uint16_t preferred_derp; /* home region, 0: none */
   IpPort global4;          /* our address as STUN sees it, family 0: unknown */

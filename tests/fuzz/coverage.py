@@ -28,6 +28,7 @@ PARSERS = {
     "oidc": ["coordinator/jwt.c", "coordinator/oidc.c", "coordinator/oidc-provider.c"],
     "oidc-claims": ["coordinator/oidc-claims.c"],
     "proxy": ["wire/proxy-layer.c", "wire/proxy.c"],
+    "portmap": ["path/portmap-wire.c"],
     "register": ["netmap/register.c"],
     "store": ["session/record.c", "session/profile.c"],
     "stun": ["path/stun.c"],

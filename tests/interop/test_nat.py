@@ -2,6 +2,7 @@
 """Nodes behind NATs: easy ones on both sides end in a direct path, hopeless ones in the relay."""
 
 from lab import Lab, Tailnet, Tap
+from mapper import Mapper
 from nodes import chosen_pairs, make_node
 
 # NAT of either side (None: none) and the path that must come of it.
@@ -14,6 +15,8 @@ TABLE = [
     ("one-to-one", "easy", "direct"),
     ("symmetric", "easy", "direct"),  # not even two official nodes do that
     ("sequential", "cgnat", "direct"),
+    ("symmetric with NAT-PMP", "symmetric", "direct"),
+    ("symmetric with PCP", "symmetric", "direct"),
     ("symmetric", "symmetric", "relay"),
     ("udp-blocked", "easy", "relay"),
 ]
@@ -27,7 +30,11 @@ def main():
             with Lab() as lab, Tailnet(lab) as tailnet:
                 tap.evidence = [tailnet.evidence]
                 with tap.test(f"{'/'.join(kinds)}: {left} and {right or 'no NAT'} end in {path}"):
-                    a = make_node(kinds[0], tailnet, lab.host("a", nat=left, ipv6=False), "alpha").start()
+                    nat, _, service = left.partition(" with ")
+                    host = lab.host("a", nat=nat, ipv6=False)
+                    if service:
+                        Mapper(host, {"NAT-PMP": "pmp", "PCP": "pcp"}[service])
+                    a = make_node(kinds[0], tailnet, host, "alpha").start()
                     b = make_node(kinds[1], tailnet, lab.host("b", nat=right, ipv6=False), "beta").start()
                     a.up()
                     b.up()

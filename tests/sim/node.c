@@ -191,8 +191,10 @@ static void
 tell_link (SimNode *node, bool major)
 {
   PathAddress address = {.prefix = {node->address, 24}, .interface = "eth0", .default_route = true};
-  PathEvent event = {.type = PATH_EVENT_LINK, .link = {{&address, 1, true}, major}};
+  PathEvent event = {.type = PATH_EVENT_LINK};
 
+  event.link.link = (PathLink){.addresses = &address, .n_addresses = 1, .up = true};
+  event.link.major = major;
   node_feed_path (node, &event);
 }
 
