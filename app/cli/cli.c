@@ -131,6 +131,15 @@ wait_for_agent (int fd)
   close (fd);
 }
 
+/* Whether a desktop may have an agent of its own for this terminal, whose dialog people know.
+ * polkit looks for one, and then for ours as its fallback, only where there is a login session. */
+static gboolean
+is_in_session (void)
+{
+  return g_getenv ("XDG_SESSION_ID") != NULL || g_getenv ("DISPLAY") != NULL
+         || g_getenv ("WAYLAND_DISPLAY") != NULL;
+}
+
 void
 cli_prepare_password (Cli *cli)
 {
@@ -148,8 +157,9 @@ cli_prepare_password (Cli *cli)
   g_subprocess_launcher_take_fd (launcher, fds[1], 3);
   if (address != NULL) /* polkit is looked up where the daemon is */
     g_subprocess_launcher_setenv (launcher, "DBUS_SYSTEM_BUS_ADDRESS", address, TRUE);
-  cli->agent = g_subprocess_launcher_spawn (launcher, NULL, program, "--process", pid,
-                                            "--notify-fd", "3", "--fallback", NULL);
+  cli->agent
+      = g_subprocess_launcher_spawn (launcher, NULL, program, "--process", pid, "--notify-fd", "3",
+                                     is_in_session () ? "--fallback" : NULL, NULL);
   g_clear_object (&launcher); /* closes our copy of the writing end */
   if (cli->agent != NULL)
     wait_for_agent (fds[0]);

@@ -25,6 +25,8 @@ WARREND = os.path.join(BUILD, "daemon", "warrend")
 XML = os.path.join(ROOT, "data", "org.warrenvpn.Daemon1.xml")
 DAEMON_UID = 65534
 PREFIX = "org.warrenvpn.Daemon1"
+POLICY = os.path.join(ROOT, "data", "system", f"{PREFIX}.policy")
+AUTHORITY = "org.freedesktop.PolicyKit1"
 PATH = "/org/warrenvpn/Daemon1"
 MANAGER = PATH + "/Manager"
 NETWORK = PATH + "/Network"
@@ -43,6 +45,7 @@ BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Config
     <deny send_type="method_call"/>
     <allow send_destination="org.freedesktop.DBus"/>
     <allow send_destination="org.freedesktop.PolicyKit1"/>
+    <allow send_interface="org.freedesktop.PolicyKit1.AuthenticationAgent"/>
     <allow send_destination="org.warrenvpn.Daemon1"/>
     <allow send_type="signal"/>
     <allow send_requested_reply="true" send_type="method_return"/>
@@ -199,6 +202,32 @@ class Caller:
             self.process.wait(5)
         except subprocess.TimeoutExpired:
             self.process.send_signal(signal.SIGKILL)
+
+
+def start_polkitd(stage):
+    """polkitd with our actions and rules of our own, in this program's mounts only."""
+    program = "/usr/lib/polkit-1/polkitd"
+    for target, name in (("/usr/share/polkit-1/actions", "actions"), ("/usr/share/polkit-1/rules.d", "rules"),
+                         ("/etc/polkit-1/rules.d", "admin")):
+        folder = os.path.join(stage.folder, name)
+        os.mkdir(folder, 0o755)
+        os.makedirs(target, exist_ok=True)
+        subprocess.run(["mount", "--bind", folder, target], check=True)
+    with open(POLICY, encoding="utf-8") as file:  # the daemon of this test has another user
+        policy = file.read().replace("unix-user:warren", "unix-user:nobody")
+    with open(f"/usr/share/polkit-1/actions/{PREFIX}.policy", "w", encoding="utf-8") as file:
+        file.write(policy)
+    shutil.copy(os.path.join(ROOT, "data", "system", "50-warren.rules"), "/usr/share/polkit-1/rules.d/")
+    environment = dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=stage.address)
+    process = stage.start([program, "--no-debug"], "polkitd", env=environment)
+    wait_for(lambda: owns(stage, AUTHORITY), 10, "polkitd")
+    return process
+
+
+def owns(stage, name):
+    done = subprocess.run(["busctl", f"--address={stage.address}", "call", "org.freedesktop.DBus", "/org/freedesktop/DBus",
+                           "org.freedesktop.DBus", "NameHasOwner", "s", name], capture_output=True, text=True)
+    return done.stdout.strip() == "b true"
 
 
 def error_name(answer):

@@ -6,19 +6,17 @@ python-dbusmock: what an active and an inactive user gets by the shipped default
 flag that allows them.
 """
 import os
-import shutil
 import subprocess
 import xml.etree.ElementTree as ElementTree
 
 import harness
-from harness import MANAGER, PREFIX, ROOT, SERVER, Caller, Stage, Tap, create_session, error_name, skip_all, wait_for
+from harness import (AUTHORITY, MANAGER, POLICY, PREFIX, SERVER, Caller, Stage, Tap, create_session, error_name, owns,
+                     skip_all, start_polkitd, wait_for)
 
 harness.isolate()
 
 ROOT_CALLER = []
 DENIED, ALLOWED = 5, 9  # "games" and "news": users that every system has
-POLICY = os.path.join(ROOT, "data", "system", f"{PREFIX}.policy")
-AUTHORITY = "org.freedesktop.PolicyKit1"
 
 # What to call each method with; the session's path goes in for {session}. Nothing here changes much when allowed.
 ARGUMENTS = {
@@ -91,32 +89,6 @@ ASKING = with_actions("connect", "exit-node", "profile", "settings", "serve")
 
 
 # --- a real polkitd ---
-
-
-def start_polkitd(stage):
-    """polkitd with our actions and rules of our own, in this program's mounts only."""
-    program = "/usr/lib/polkit-1/polkitd"
-    for target, name in (("/usr/share/polkit-1/actions", "actions"), ("/usr/share/polkit-1/rules.d", "rules"),
-                         ("/etc/polkit-1/rules.d", "admin")):
-        folder = os.path.join(stage.folder, name)
-        os.mkdir(folder, 0o755)
-        os.makedirs(target, exist_ok=True)
-        subprocess.run(["mount", "--bind", folder, target], check=True)
-    with open(POLICY, encoding="utf-8") as file:  # the daemon of this test has another user
-        policy = file.read().replace("unix-user:warren", "unix-user:nobody")
-    with open(f"/usr/share/polkit-1/actions/{PREFIX}.policy", "w", encoding="utf-8") as file:
-        file.write(policy)
-    shutil.copy(os.path.join(ROOT, "data", "system", "50-warren.rules"), "/usr/share/polkit-1/rules.d/")
-    environment = dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=stage.address)
-    process = stage.start([program, "--no-debug"], "polkitd", env=environment)
-    wait_for(lambda: owns(stage, AUTHORITY), 10, "polkitd")
-    return process
-
-
-def owns(stage, name):
-    done = subprocess.run(["busctl", f"--address={stage.address}", "call", "org.freedesktop.DBus", "/org/freedesktop/DBus",
-                           "org.freedesktop.DBus", "NameHasOwner", "s", name], capture_output=True, text=True)
-    return done.stdout.strip() == "b true"
 
 
 def allow_by_rule(action):
