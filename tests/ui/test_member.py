@@ -6,6 +6,7 @@ from desktop import settle
 from harness import wait_for
 from real import RealTest, make_node
 from test_tray import TRAY, Host
+from walker import AT_FIRST, LATER
 
 from home import Home  # noqa: E402  (real.py has made the folder known)
 
@@ -39,6 +40,7 @@ class Client(RealTest):
 
     def first_run(self):
         self.tray_says(1, "Welcome to Warren")
+        self.hidden = AT_FIRST
         self.eventually("label", "Welcome to Warren")
         self.focus()
         self.click_on("check box", "My Own Server")
@@ -53,6 +55,7 @@ class Client(RealTest):
         self.tray_says(1, "Waiting for Your Browser")
         self.home.run("nodes", "approve", link.rstrip("/").split("/")[-1])
         self.tray_says(1, "Connected")
+        self.hidden = LATER
         self.eventually(None, "Connected")
 
     def devices(self):
@@ -70,8 +73,7 @@ class Client(RealTest):
         settle(0.8)
         self.desktop.xdotool("key", "Return")
         self.says("Direct, ")
-        self.press("Ping")
-        self.says("Answer after ")
+        self.press_and_read("Ping", "Answer after ")
         self.tray_says(11, "Devices")
         labels = [n[1].get("label", "") for n in self.host.layout(11)[1][2]]
         self.assertIn("other · " + address, labels)

@@ -7,7 +7,7 @@ import re
 import harness
 from desktop import settle
 from harness import wait_for
-from walker import NARROW, Walker, WindowTest
+from walker import AT_FIRST, LATER, NARROW, Walker, WindowTest
 
 
 class WidePictures(WindowTest):
@@ -99,6 +99,7 @@ class Walk(Walker):
         self.daemon_gone()
 
     def first_run(self):
+        self.hidden = AT_FIRST
         self.eventually("label", "Welcome to Warren")
         self.assert_names("first run")
         self.focus()
@@ -117,6 +118,7 @@ class Walk(Walker):
         self.called("Session.CancelLogin")
 
     def wrong_key(self):
+        self.hidden = ("WarrenNetworkPage", "WarrenCreateNetworkPage")
         self.mock.Scenario("refused:auth-key-invalid:invalid key: API key does not exist")
         self.assertTrue(wait_for(lambda: [n for n in self.all() if "API key does not exist"
                                           in (n.get_name() or "")]), self.names())
@@ -134,6 +136,7 @@ class Walk(Walker):
             seen.add(banner.get_name())
 
     def connected(self):
+        self.hidden = LATER
         self.mock.Scenario("connected")
         self.assertTrue(wait_for(lambda: [n for n in self.all() if n.get_name() == "Connected"]))
         self.assert_names("devices")
@@ -155,8 +158,7 @@ class Walk(Walker):
         self.eventually(None, "Copy 100.64.0.3|100.64.0.3 Copy")
         self.assert_names("device")
         self.eventually(None, "Through relay fra")
-        self.press("Ping")
-        self.eventually(None, "Answer after 21 ms, through a relay")
+        self.press_and_read("Ping", "Answer after 21 ms, through a relay")
         self.desktop.xdotool("key", "Escape")
         settle(0.3)
 

@@ -19,6 +19,11 @@ FRAME = 5  # the pixels that the frame takes on each side
 CLICKABLE = ("page tab", "push button", "button", "toggle button", "check box", "switch", "list item")
 
 
+# Widgets that are surely not shown before and after the first run: walking them takes its time.
+AT_FIRST = ("WarrenMainPage", "WarrenNetworkPage", "WarrenCreateNetworkPage")
+LATER = ("WarrenWelcomePage", "WarrenLoginPage", "WarrenNetworkPage", "WarrenCreateNetworkPage")
+
+
 class WindowTest(harness.UserTest):
     size = WIDE
     accessible = False
@@ -184,6 +189,14 @@ class Walker(WindowTest):
             except self.errors:  # the first one has closed the dialog
                 continue
         settle(0.4)
+
+    def press_and_read(self, name, text):
+        """Presses until something says TEXT: what is said in passing may have gone before it was read."""
+        for _ in range(4):
+            self.press(name)
+            if wait_for(lambda: self.shown(text), 10, 0.1):
+                return
+        self.fail("%s not in %s" % (text, self.names()))
 
     def click(self, x, y):
         self.desktop.xdotool("mousemove", x, y, "click", 1)
