@@ -13,10 +13,8 @@
 #define RELAYS_BAD_NODE_US    (30 * USEC_PER_SEC)
 #define RELAYS_MAX            16 /* beside home */
 #define RELAYS_BACKOFF_MAX_US (5 * USEC_PER_SEC)
-#define RELAYS_RESTART_MAX_US                                                                      \
-  (10 * USEC_PER_SEC)     /* a relay that asks for more is not waited for                          \
-                           */
-#define RELAYS_REFUSALS 3 /* running, before it is said */
+#define RELAYS_RESTART_MAX_US (10 * USEC_PER_SEC) /* asked for more: not waited for */
+#define RELAYS_REFUSALS       3                   /* running, before it is said */
 
 typedef struct Relays Relays;
 
