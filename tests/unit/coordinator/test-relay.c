@@ -1,112 +1,9 @@
 /* The whole relay on loopback, with several workers: what clients see, and that the threads agree.
  */
-#include "coordinator/relay-certificate.h"
-#include "coordinator/relay.h"
-#include "derp-node.h"
+#include "relay-loopback.h"
 
-#include <glib.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#define LIMIT_US (20 * USEC_PER_SEC)
-
-typedef struct
-{
-  Relay *relay;
-  RelayCertificate certificate;
-  TlsContext *context;
-  IpPort at;
-  uint8_t private_key[32];
-} Rig;
-
-static uint16_t
-free_port (void)
-{
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl (INADDR_LOOPBACK)};
-  socklen_t size = sizeof address;
-  int fd = socket (AF_INET, SOCK_STREAM, 0);
-
-  g_assert_cmpint (bind (fd, (struct sockaddr *)&address, size), ==, 0);
-  g_assert_cmpint (getsockname (fd, (struct sockaddr *)&address, &size), ==, 0);
-  close (fd);
-  return ntohs (address.sin_port);
-}
-
-static void
-rig_prepare (Rig *rig)
-{
-  char *error = NULL;
-
-  *rig = (Rig){.at = {ip_from_v4 (INADDR_LOOPBACK), free_port ()}};
-  g_assert_true (relay_certificate_make ("127.0.0.1", &rig->certificate));
-  rig->context = tls_client_context_new (NULL, &error);
-  key_generate (random_system (), rig->private_key);
-}
-
-static void
-rig_start (Rig *rig, RelayOptions options)
-{
-  g_autofree char *listen = g_strdup_printf ("127.0.0.1:%u", rig->at.port);
-  char *error = NULL;
-
-  options.listen = listen;
-  options.certificate_pem = rig->certificate.certificate_pem;
-  options.key_pem = rig->certificate.key_pem;
-  options.private_key = rig->private_key;
-  rig->relay = relay_new (&options, &error);
-  g_assert_nonnull (rig->relay);
-}
-
-static void
-rig_init (Rig *rig, RelayOptions options)
-{
-  rig_prepare (rig);
-  rig_start (rig, options);
-}
-
-static void
-rig_clear (Rig *rig)
-{
-  relay_free (rig->relay);
-  relay_certificate_clear (&rig->certificate);
-  tls_context_free (rig->context);
-}
-
-#define WAIT_FOR(nodes, count, condition)                                                          \
-  G_STMT_START                                                                                     \
-  {                                                                                                \
-    for (int64_t until_ = clock_now_us () + LIMIT_US; !(condition) && clock_now_us () < until_;)   \
-      derp_nodes_pump (nodes, count, 10);                                                          \
-    g_assert_true (condition);                                                                     \
-  }                                                                                                \
-  G_STMT_END
-
-static bool
-all_up (const DerpNode *nodes, size_t count)
-{
-  for (size_t i = 0; i < count; i++)
-    if (!nodes[i].up)
-      return false;
-  return true;
-}
-
-static void
-open_all (Rig *rig, DerpNode *nodes, size_t count, const uint8_t *private_key)
-{
-  for (size_t i = 0; i < count; i++)
-    g_assert_true (derp_node_open (&nodes[i], rig->context, &rig->at, private_key));
-  WAIT_FOR (nodes, count, all_up (nodes, count));
-}
-
-static void
-close_all (DerpNode *nodes, size_t count)
-{
-  for (size_t i = 0; i < count; i++)
-    derp_node_close (&nodes[i]);
-}
 
 /* ---- what clients see ---- */
 
@@ -122,15 +19,15 @@ test_everybody (void)
   DerpNode nodes[N];
   RelayStatus status;
   size_t arrived = 0;
-  Rig rig;
+  Loopback rig;
 
-  rig_init (&rig, (RelayOptions){.open = true, .workers = 3});
-  open_all (&rig, nodes, N, NULL);
+  loopback_init (&rig, (RelayOptions){.open = true, .workers = 3});
+  loopback_open (&rig, nodes, N, NULL);
   for (size_t i = 0; i < N; i++)
     for (size_t j = 0; j < N; j++)
       for (size_t k = 0; k < 10; k++)
         derp_node_send (&nodes[i], &nodes[j].key, packet, sizeof packet, clock_now_us ());
-  for (int64_t until = clock_now_us () + LIMIT_US;
+  for (int64_t until = clock_now_us () + LOOPBACK_LIMIT_US;
        arrived < 10 * N * N && clock_now_us () < until;) {
     derp_nodes_pump (nodes, N, 10);
     arrived = 0;
@@ -143,8 +40,8 @@ test_everybody (void)
   g_assert_cmpuint (status.packets_out, ==, 10 * N * N);
   g_assert_cmpuint (status.clients, ==, N);
   g_assert_cmpuint (status.queued_bytes, ==, 0);
-  close_all (nodes, N);
-  rig_clear (&rig);
+  loopback_close (nodes, N);
+  loopback_clear (&rig);
 }
 
 static void
@@ -152,10 +49,10 @@ test_gone (void)
 {
   uint8_t disco[100] = {0x54, 0x53, 0xf0, 0x9f, 0x92, 0xac};
   DerpNode nodes[3];
-  Rig rig;
+  Loopback rig;
 
-  rig_init (&rig, (RelayOptions){.open = true, .workers = 2});
-  open_all (&rig, nodes, 3, NULL);
+  loopback_init (&rig, (RelayOptions){.open = true, .workers = 2});
+  loopback_open (&rig, nodes, 3, NULL);
   derp_node_send (&nodes[0], &nodes[1].key, "a", 1, clock_now_us ());
   WAIT_FOR (nodes, 3, nodes[1].packets == 1);
   NodePublic gone = nodes[0].key;
@@ -166,8 +63,8 @@ test_gone (void)
   WAIT_FOR (nodes + 1, 2, nodes[1].gone == 2);
   /* Who heard nothing is told nothing. */
   g_assert_cmpuint (nodes[2].gone, ==, 0);
-  close_all (nodes, 3);
-  rig_clear (&rig);
+  loopback_close (nodes, 3);
+  loopback_clear (&rig);
 }
 
 static void
@@ -175,13 +72,13 @@ test_same_key (void)
 {
   uint8_t key[32];
   DerpNode nodes[3];
-  Rig rig;
+  Loopback rig;
 
-  rig_init (&rig, (RelayOptions){.open = true, .workers = 2});
+  loopback_init (&rig, (RelayOptions){.open = true, .workers = 2});
   key_generate (random_system (), key);
-  open_all (&rig, nodes, 1, key);
-  open_all (&rig, nodes + 1, 1, key);
-  open_all (&rig, nodes + 2, 1, NULL);
+  loopback_open (&rig, nodes, 1, key);
+  loopback_open (&rig, nodes + 1, 1, key);
+  loopback_open (&rig, nodes + 2, 1, NULL);
   derp_node_send (&nodes[2], &nodes[0].key, "x", 1, clock_now_us ());
   WAIT_FOR (nodes, 3, nodes[0].packets + nodes[1].packets == 1);
   g_assert_cmpuint (nodes[1].packets, ==, 1);
@@ -198,8 +95,8 @@ test_same_key (void)
   WAIT_FOR (nodes + 1, 2, nodes[1].packets == 2);
   derp_node_close (&nodes[1]);
   WAIT_FOR (nodes + 2, 1, nodes[2].gone == 1);
-  close_all (nodes, 3);
-  rig_clear (&rig);
+  loopback_close (nodes, 3);
+  loopback_clear (&rig);
 }
 
 static void
@@ -208,14 +105,14 @@ test_members (void)
   uint8_t key[32], other[32];
   NodePublic member;
   DerpNode nodes[2];
-  Rig rig;
+  Loopback rig;
 
-  rig_init (&rig, (RelayOptions){.workers = 2});
+  loopback_init (&rig, (RelayOptions){.workers = 2});
   key_generate (random_system (), key);
   key_generate (random_system (), other);
   key_public (key, member.bytes);
   relay_admit (rig.relay, &member, true);
-  open_all (&rig, nodes, 1, key);
+  loopback_open (&rig, nodes, 1, key);
   g_assert_true (derp_node_open (&nodes[1], rig.context, &rig.at, other));
   int64_t start = clock_now_us ();
   WAIT_FOR (nodes, 2, nodes[1].closed);
@@ -224,8 +121,8 @@ test_members (void)
   g_assert_false (nodes[1].up || nodes[0].closed);
   relay_admit (rig.relay, &member, false);
   WAIT_FOR (nodes, 1, nodes[0].closed);
-  close_all (nodes, 2);
-  rig_clear (&rig);
+  loopback_close (nodes, 2);
+  loopback_clear (&rig);
 }
 
 /* One that reads nothing is closed, and does not keep others from theirs. */
@@ -236,12 +133,12 @@ test_slow_reader (void)
   DerpNode nodes[3];
   RelayStatus status;
   int64_t slowest_us = 0;
-  Rig rig;
+  Loopback rig;
 
-  rig_init (&rig, (RelayOptions){.open = true, .workers = 2});
-  open_all (&rig, nodes, 3, NULL);
+  loopback_init (&rig, (RelayOptions){.open = true, .workers = 2});
+  loopback_open (&rig, nodes, 3, NULL);
   NodePublic deaf = nodes[2].key;
-  for (int64_t until = clock_now_us () + LIMIT_US; clock_now_us () < until;) {
+  for (int64_t until = clock_now_us () + LOOPBACK_LIMIT_US; clock_now_us () < until;) {
     int64_t start = clock_now_us ();
     uint64_t had = nodes[1].packets;
     for (int i = 0; i < 50; i++)
@@ -257,8 +154,8 @@ test_slow_reader (void)
   g_test_message ("slowest packet: %ld us", (long)slowest_us);
   g_assert_cmpuint (status.stalled, ==, 1);
   g_assert_cmpuint (status.dropped_full, >, 0);
-  close_all (nodes, 3);
-  rig_clear (&rig);
+  loopback_close (nodes, 3);
+  loopback_clear (&rig);
 }
 
 static void
@@ -267,16 +164,16 @@ test_certificate (void)
   RelayCertificate second;
   char *error = NULL;
   DerpNode nodes[2];
-  Rig rig;
+  Loopback rig;
 
-  rig_init (&rig, (RelayOptions){.open = true, .workers = 2});
+  loopback_init (&rig, (RelayOptions){.open = true, .workers = 2});
   g_assert_true (relay_certificate_make ("relay.lab", &second));
-  open_all (&rig, nodes, 1, NULL);
+  loopback_open (&rig, nodes, 1, NULL);
   g_assert_true (relay_set_certificate (rig.relay, second.certificate_pem, second.key_pem, &error));
   /* Until every worker has it. */
   bool seen = false;
-  for (int64_t until = clock_now_us () + LIMIT_US; !seen && clock_now_us () < until;) {
-    open_all (&rig, nodes + 1, 1, NULL);
+  for (int64_t until = clock_now_us () + LOOPBACK_LIMIT_US; !seen && clock_now_us () < until;) {
+    loopback_open (&rig, nodes + 1, 1, NULL);
     seen = X509_cmp (tls_peer_certificate (nodes[0].tls, 0), tls_peer_certificate (nodes[1].tls, 0))
            != 0;
     derp_node_send (&nodes[0], &nodes[1].key, "x", 1, clock_now_us ());
@@ -288,8 +185,8 @@ test_certificate (void)
       relay_set_certificate (rig.relay, second.certificate_pem, rig.certificate.key_pem, &error));
   free (error);
   relay_certificate_clear (&second);
-  close_all (nodes, 1);
-  rig_clear (&rig);
+  loopback_close (nodes, 1);
+  loopback_clear (&rig);
 }
 
 /* Two relays of one region: who is at one reaches who is at the other. */
@@ -298,22 +195,23 @@ test_mesh (void)
 {
   uint8_t mesh_key[32] = {7}, disco[100] = {0x54, 0x53, 0xf0, 0x9f, 0x92, 0xac};
   const char *peers[2][2] = {{NULL}};
-  Rig rigs[2];
+  Loopback rigs[2];
   DerpNode nodes[2];
   NodePublic keys[2];
 
   for (int i = 0; i < 2; i++)
-    rig_prepare (&rigs[i]);
+    loopback_prepare (&rigs[i]);
   for (int i = 0; i < 2; i++) {
     peers[i][0]
         = g_strdup_printf ("127.0.0.1:%u=%s", rigs[1 - i].at.port, rigs[1 - i].certificate.pin);
-    rig_start (&rigs[i],
-               (RelayOptions){.open = true, .workers = 2, .mesh_key = mesh_key, .peers = peers[i]});
-    open_all (&rigs[i], &nodes[i], 1, NULL);
+    loopback_start (
+        &rigs[i],
+        (RelayOptions){.open = true, .workers = 2, .mesh_key = mesh_key, .peers = peers[i]});
+    loopback_open (&rigs[i], &nodes[i], 1, NULL);
     keys[i] = nodes[i].key;
   }
   /* The links come up by themselves, the first after a retry. */
-  for (int64_t until = clock_now_us () + LIMIT_US;
+  for (int64_t until = clock_now_us () + LOOPBACK_LIMIT_US;
        (nodes[0].packets == 0 || nodes[1].packets == 0) && clock_now_us () < until;) {
     derp_node_send (&nodes[0], &keys[1], "over", 4, clock_now_us ());
     derp_node_send (&nodes[1], &keys[0], "back", 4, clock_now_us ());
@@ -331,14 +229,15 @@ test_mesh (void)
   derp_node_close (&nodes[1]);
   WAIT_FOR (nodes, 1, nodes[0].gone == 1);
   g_assert_true (key_same (&nodes[0].last_gone, &keys[1]));
-  for (int64_t until = clock_now_us () + LIMIT_US; nodes[0].gone == 1 && clock_now_us () < until;) {
+  for (int64_t until = clock_now_us () + LOOPBACK_LIMIT_US;
+       nodes[0].gone == 1 && clock_now_us () < until;) {
     derp_node_send (&nodes[0], &keys[1], disco, sizeof disco, clock_now_us ());
     derp_nodes_pump (nodes, 1, 50);
   }
   g_assert_cmpuint (nodes[0].gone, >, 1);
   derp_node_close (&nodes[0]);
   for (int i = 0; i < 2; i++) {
-    rig_clear (&rigs[i]);
+    loopback_clear (&rigs[i]);
     g_free ((char *)peers[i][0]);
   }
 }
@@ -348,28 +247,28 @@ static void
 test_stop (void)
 {
   DerpNode nodes[2];
-  Rig rig;
+  Loopback rig;
 
-  rig_init (&rig, (RelayOptions){.open = true, .workers = 2});
-  open_all (&rig, nodes, 2, NULL);
+  loopback_init (&rig, (RelayOptions){.open = true, .workers = 2});
+  loopback_open (&rig, nodes, 2, NULL);
   relay_free (rig.relay);
   WAIT_FOR (nodes, 2, nodes[0].closed && nodes[1].closed);
   for (int i = 0; i < 2; i++) {
     g_assert_cmpint (nodes[i].restart_us, >=, 100 * USEC_PER_MSEC);
     g_assert_cmpint (nodes[i].restart_us, <, USEC_PER_SEC);
   }
-  close_all (nodes, 2);
-  rig_start (&rig, (RelayOptions){.open = true, .workers = 2});
-  open_all (&rig, nodes, 2, NULL);
-  close_all (nodes, 2);
-  rig_clear (&rig);
+  loopback_close (nodes, 2);
+  loopback_start (&rig, (RelayOptions){.open = true, .workers = 2});
+  loopback_open (&rig, nodes, 2, NULL);
+  loopback_close (nodes, 2);
+  loopback_clear (&rig);
 }
 
 /* ---- the threads ---- */
 
 typedef struct
 {
-  Rig *rig;
+  Loopback *rig;
   unsigned number;
   uint64_t packets;
 } Crowd;
@@ -392,7 +291,7 @@ be_a_crowd (void *data)
     DerpNode nodes[N];
     for (size_t i = 0; i < N; i++)
       g_assert_true (derp_node_open (&nodes[i], context, &crowd->rig->at, i == 0 ? shared : NULL));
-    WAIT_FOR (nodes, N, all_up (nodes, N));
+    WAIT_FOR (nodes, N, loopback_all_up (nodes, N));
     for (int64_t until = clock_now_us () + 300 * USEC_PER_MSEC; clock_now_us () < until;) {
       for (size_t i = 0; i < N; i++)
         for (size_t k = 0; k < 30; k++)
@@ -420,9 +319,9 @@ test_crowds (void)
   Crowd crowds[N];
   char *error = NULL;
   RelayStatus status;
-  Rig rig;
+  Loopback rig;
 
-  rig_init (&rig, (RelayOptions){.open = true, .workers = 4});
+  loopback_init (&rig, (RelayOptions){.open = true, .workers = 4});
   for (unsigned i = 0; i < N; i++) {
     crowds[i] = (Crowd){.rig = &rig, .number = i};
     pthread_create (&threads[i], NULL, be_a_crowd, &crowds[i]);
@@ -442,7 +341,7 @@ test_crowds (void)
   }
   relay_status (rig.relay, &status);
   g_assert_cmpuint (status.logins, ==, N * 4 * 4);
-  rig_clear (&rig);
+  loopback_clear (&rig);
 }
 
 int
