@@ -288,6 +288,43 @@ test_link_change (void)
   rig_free (f.rig);
 }
 
+/* Either relay is told on the connection that is open. */
+static void
+test_home_moves (void)
+{
+  Fixture f = fixture_new ();
+  PathEvent check = {.type = PATH_EVENT_NETCHECK};
+
+  rig_set_map (f.rig, rig_map (three, 2));
+  rig_sent (f.rig, f.peer);
+  uint32_t other = rig_relay_up (f.rig);
+  rig_clear (f.rig);
+  f.rig->stun_down = 1;
+  rig_run (f.rig, 20 * SECOND);
+  rig_input (f.rig, &check);
+  rig_run (f.rig, 10 * SECOND);
+  g_assert_cmpuint (rig_count (f.rig, PATH_ACTION_RELAY_HOME), ==, 2);
+  g_assert_cmpuint (rig_last (f.rig, PATH_ACTION_RELAY_HOME)->relay_home.connection, ==, other);
+  g_assert_true (rig_last (f.rig, PATH_ACTION_RELAY_HOME)->relay_home.home);
+  g_assert_cmpuint (rig_count (f.rig, PATH_ACTION_RELAY_CLOSE), ==, 0);
+  rig_free (f.rig);
+}
+
+/* Whoever has slept asks every relay whether it is still there. */
+static void
+test_woken (void)
+{
+  Fixture f = fixture_new ();
+  PathEvent event = {.type = PATH_EVENT_SUSPENDED, .slept_us = 3600 * SECOND};
+
+  rig_sent (f.rig, f.peer);
+  rig_relay_up (f.rig);
+  rig_clear (f.rig);
+  rig_input (f.rig, &event);
+  g_assert_cmpuint (rig_count (f.rig, PATH_ACTION_RELAY_PING), ==, 2);
+  rig_free (f.rig);
+}
+
 static void
 test_home_lost_while_control_is_away (void)
 {
@@ -414,6 +451,8 @@ main (int argc, char **argv)
   ADD ("map-change-closes-only-what-changed", test_map_change);
   ADD ("key-change-logs-in-anew", test_key_change);
   ADD ("link-change-keeps-what-lives", test_link_change);
+  ADD ("home-that-moves-is-told-to-both", test_home_moves);
+  ADD ("after-sleep-all-are-pinged", test_woken);
   ADD ("home-lost-while-control-is-away-is-replaced", test_home_lost_while_control_is_away);
   ADD ("connections-are-limited", test_many_regions);
   ADD ("refusal-is-told", test_refused);
