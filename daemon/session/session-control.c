@@ -117,6 +117,9 @@ registered (Session *s, const ControlAction *action)
   profile_set_text (&p->user_picture, action->registered.picture_url);
   s->logging_in = false;
   s->wanted_by_login = false;
+  /* The map may have told of the new key before, so that nothing in the plan is to change now. */
+  if (action->registered.key_changed && s->plan)
+    session_push (s, SESSION_ACTION_APPLY);
   if (p->preferences.logged_out) {
     p->preferences.logged_out = false;
     session_save (s, SAVE_FACTS, 0, NULL);

@@ -295,6 +295,33 @@ test_page (void)
   world_free (w);
 }
 
+/* The stream under the old key may tell of the new one before the registration is answered. */
+static void
+test_rotation (void)
+{
+  World *w = running_world ();
+  g_autofree char *json = self_json ("");
+  char *key = strstr (json, NODE_KEY);
+
+  key[strlen (NODE_KEY) - 1] = key[strlen (NODE_KEY) - 1] == '1' ? '2' : '1';
+  server_says (w, json);
+  forget_seen (w);
+  ControlAction save = {.type = CONTROL_ACTION_SAVE, .save = {.serial = 2}};
+  memset (save.save.identity.node_key.bytes, 8, KEY_SIZE);
+  save.save.identity.server_key_seen = wall_time_unset ();
+  feed_control (w, save);
+  feed_control (w, (ControlAction){.type = CONTROL_ACTION_REGISTERED,
+                                   .registered = {.user_id = 5,
+                                                  .login_name = (char *)"ada",
+                                                  .display_name = (char *)"Ada",
+                                                  .picture_url = (char *)"",
+                                                  .key_changed = true}});
+  g_assert_cmpuint (w->applies, ==, 1);
+  server_says (w, json);
+  g_assert_cmpuint (w->applies, ==, 1);
+  world_free (w);
+}
+
 static void
 test_full_disk (void)
 {
@@ -528,6 +555,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/session/core/signs-in-with-a-key-and-runs", test_login);
   g_test_add_func ("/session/core/waits-for-a-page-and-can-be-cancelled", test_page);
+  g_test_add_func ("/session/core/gives-the-tunnel-a-renewed-key-at-once", test_rotation);
   g_test_add_func ("/session/core/a-full-disk-stops-keys-and-settings-but-no-wish", test_full_disk);
   g_test_add_func ("/session/core/disconnects-and-connects-again", test_disconnect);
   g_test_add_func ("/session/core/rests-without-a-network-and-says-so", test_network);
