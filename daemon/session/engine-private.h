@@ -44,7 +44,8 @@ struct Engine
   GDBusConnection *bus; /* NULL: none, then firewalld is not told */
   Firewalld *firewalld; /* while connected */
   guint tunnel_source;
-  NodePublic tunnel_key;   /* public half of the node key that the tunnel has */
+  NodePublic tunnel_key; /* public half of the node key that the tunnel has */
+  uint8_t reserved[PROFILE_HANDSHAKE_TIME_SIZE]; /* the tunnel's initiations are older than this */
   bool blocked_by_cleanup; /* kill switch left in place by the clean-up, until the first plan */
   int64_t retry_at_us;     /* when a plan that failed is tried again */
   uint64_t next_request;

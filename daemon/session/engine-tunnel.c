@@ -98,6 +98,9 @@ handle_tunnel_event (Engine *e, const TunnelEvent *event)
       if (e->host)
         host_set_udp_port (e->host, event->sockets.port4);
       return;
+    case TUNNEL_EVENT_TIMESTAMP:
+      memcpy (e->reserved, event->timestamp, sizeof e->reserved);
+      break;
     case TUNNEL_EVENT_OFFLOAD:
       log_info (LOG_DOMAIN, "%s", event->text);
       return;
@@ -149,15 +152,24 @@ newest_timestamp (Engine *e, uint8_t out[PROFILE_HANDSHAKE_TIME_SIZE])
  * its first initiation: killed at once, it would be followed by one that repeats its timestamps,
  * which peers drop without a word. The first run of all begins at the date. */
 static void
-reserve_timestamps (Engine *e, Session *s, const uint8_t floor[PROFILE_HANDSHAKE_TIME_SIZE])
+reserve_timestamps (Engine *e, const uint8_t floor[PROFILE_HANDSHAKE_TIME_SIZE])
 {
   static const uint8_t none[PROFILE_HANDSHAKE_TIME_SIZE];
-  uint8_t reserved[PROFILE_HANDSHAKE_TIME_SIZE];
-  g_autoptr (GError) error = NULL;
   if (memcmp (floor, none, sizeof none) == 0)
+    memset (e->reserved, 0, sizeof e->reserved);
+  else
+    wg_timestamp_reserve (floor, wall_time_now (), e->reserved);
+}
+
+/* The tunnel's timestamps go on, maybe far ahead of the date, when a profile that was signed out,
+ * or a new one, gives it a key: that profile's record must know of them. */
+static void
+record_timestamps (Engine *e, Session *s)
+{
+  g_autoptr (GError) error = NULL;
+  if (memcmp (session_profile (s)->handshake_time, e->reserved, sizeof e->reserved) >= 0)
     return;
-  wg_timestamp_reserve (floor, wall_time_now (), reserved);
-  session_set_handshake_time (s, reserved);
+  session_set_handshake_time (s, e->reserved);
   if (!store_save_profile (e->store, session_profile (s), &error))
     log_warning (LOG_DOMAIN, "%s", error->message);
 }
@@ -208,7 +220,7 @@ open_tunnel (Engine *e, Session *s, GError **error)
   for (unsigned i = 0; i < e->tun.n_fds; i++)
     options.tun_fds[i] = e->tun.fds[i];
   newest_timestamp (e, options.last_timestamp);
-  reserve_timestamps (e, s, options.last_timestamp);
+  reserve_timestamps (e, options.last_timestamp);
   e->tunnel = tunnel_new (&options);
   sodium_memzero (&options, sizeof options);
   if (!e->tunnel) {
@@ -280,6 +292,7 @@ give_node_key (Engine *e, Session *s)
   key_public (key->bytes, public_key.bytes);
   if (key_same (&public_key, &e->tunnel_key))
     return;
+  record_timestamps (e, s);
   tunnel_set_node_key (e->tunnel, key);
   e->tunnel_key = public_key;
 }

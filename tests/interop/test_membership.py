@@ -83,6 +83,19 @@ def scenario(s):
         control("expire", Node="alpha", Lift=True)
         a.wait_running()
         wait_for(lambda: a.icmp(b.ip4, count=1, check=False), 10, "echoes come back")
+    if a.kind == "warren":
+        with s.test("signed out, in again and killed, it begins conversations all the same"):
+            a.kill9()  # a killed run's successor is ahead of the date with its handshakes
+            a.start()
+            a.wait_running()
+            a.logout()
+            a.up(auth_key="good")
+            a.wait_peer(b)
+            wait_for(lambda: a.icmp(b.ip4, count=1, check=False), 30, "echoes come back under the new key")
+            a.kill9()
+            a.start()
+            a.wait_running()
+            wait_for(lambda: a.icmp(b.ip4, count=1, check=False), 30, "echoes come back after the kill")
     with s.test("a restart of the server under running nodes changes nothing"):
         s.control.stop(kill=True)
         s.control.start()
