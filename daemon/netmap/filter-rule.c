@@ -217,7 +217,7 @@ grant_member (JsonString name, JsonReader *r, Arena *arena, void *out)
     ((NodeCap *)record_list_add (arena, &caps, n, &room, sizeof (NodeCap)))->name
         = record_text (r, arena);
   grant->caps = caps;
-  grant->n_caps = n;
+  grant->n_caps = record_sort_caps (caps, n);
   return true;
 }
 

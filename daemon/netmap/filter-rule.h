@@ -24,7 +24,7 @@ typedef struct
 typedef struct
 {
   const IpPrefix *dsts;
-  const NodeCap *caps; /* in wire order, legacy Caps first; values NULL = present without data */
+  const NodeCap *caps; /* by name; values NULL = present without data */
   size_t n_dsts, n_caps;
 } FilterCapGrant;
 

@@ -115,11 +115,24 @@ cap_values (JsonReader *r, Arena *arena)
   return kept;
 }
 
+size_t
+record_sort_caps (NodeCap *caps, size_t n)
+{
+  size_t kept = 0;
+
+  if (n > 1)
+    qsort (caps, n, sizeof *caps, compare_caps);
+  for (size_t i = 0; i < n; i++)
+    if (i + 1 == n || strcmp (caps[i].name, caps[i + 1].name) != 0)
+      caps[kept++] = caps[i];
+  return kept;
+}
+
 const NodeCap *
 record_caps (JsonReader *r, Arena *arena, size_t *count)
 {
   void *items = arena_alloc (arena, 0);
-  size_t n = 0, room = 0, kept = 0;
+  size_t n = 0, room = 0;
   JsonString name;
 
   for (json_reader_enter_object (r); json_reader_next_member (r, &name);) {
@@ -132,14 +145,8 @@ record_caps (JsonReader *r, Arena *arena, size_t *count)
     cap->values = cap_values (r, arena);
     n++;
   }
-  NodeCap *caps = items;
-  if (n > 1)
-    qsort (caps, n, sizeof *caps, compare_caps);
-  for (size_t i = 0; i < n; i++)
-    if (i + 1 == n || strcmp (caps[i].name, caps[i + 1].name) != 0)
-      caps[kept++] = caps[i];
-  *count = kept;
-  return caps;
+  *count = record_sort_caps (items, n);
+  return items;
 }
 
 static const DerpLatency *

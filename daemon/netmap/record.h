@@ -115,3 +115,6 @@ const char *record_text (JsonReader *r, Arena *arena);
 
 /* Capabilities out of an object {name: [values] or null}, sorted, one of each name. */
 const struct NodeCap *record_caps (JsonReader *r, Arena *arena, size_t *count);
+
+/* Puts N capabilities in the order of their names, each once; returns how many are left. */
+size_t record_sort_caps (struct NodeCap *caps, size_t n);
