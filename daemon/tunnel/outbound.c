@@ -11,9 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TUN_BUDGET_PACKETS 8
-#define TUN_BUDGET_BYTES   (512 * 1024)
-#define FOREIGN_RUN_MAX    42 /* (W - 1) runs must fit the smallest replay window there is (§10.3) */
+#define SEND_BUDGET     (128 * 1024) /* bytes in one round */
+#define FOREIGN_RUN_MAX 42 /* (W - 1) runs must fit the smallest replay window there is (§10.3) */
 
 /* ---- sending what has gathered ---- */
 
@@ -405,14 +404,13 @@ outbound_handle (Worker *w, uint8_t *raw, size_t size)
   send_to_peer (w, peer, &super, raw, size);
 }
 
-bool
+void
 outbound_read_tun (Worker *w)
 {
-  size_t bytes = 0;
-  int packets = 0;
+  uint8_t *room;
 
-  while (packets < TUN_BUDGET_PACKETS && bytes < TUN_BUDGET_BYTES && !w->blocked) {
-    ssize_t size = read (w->tun, w->tun_buffer, WORKER_TUN_BUFFER);
+  for (int i = 0; i < FLOW_QUEUE_PACKETS && (room = flow_queue_room (w->waiting)) != NULL; i++) {
+    ssize_t size = read (w->tun, room, FLOW_QUEUE_PACKET);
 
     if (size < 0 && errno == EINTR)
       continue;
@@ -425,10 +423,21 @@ outbound_read_tun (Worker *w)
     }
     if (size <= 0)
       break;
-    outbound_handle (w, w->tun_buffer, (size_t)size);
-    packets++;
-    bytes += (size_t)size;
+    flow_queue_add (w->waiting, (size_t)size, w->shared->vnet ? VNET_HEADER_SIZE : 0, w->now_us);
   }
-  outbound_flush (w);
-  return packets == TUN_BUDGET_PACKETS;
+}
+
+void
+outbound_send_waiting (Worker *w)
+{
+  size_t bytes = 0, size;
+  uint8_t *data;
+
+  /* Little at a time: what comes meanwhile may go first. */
+  while (!w->blocked && bytes < SEND_BUDGET
+         && (data = flow_queue_next (w->waiting, w->now_us, &size)) != NULL) {
+    outbound_handle (w, data, size);
+    bytes += size;
+  }
+  drop_out (w, TUNNEL_DROP_QUEUE, flow_queue_take_drops (w->waiting));
 }

@@ -296,6 +296,7 @@ typedef enum
   TUNNEL_DROP_INDEX,       /* no session with that index */
   TUNNEL_DROP_OLD_SESSION, /* session beyond its age or count */
   TUNNEL_DROP_RING,        /* a queue between threads was full */
+  TUNNEL_DROP_QUEUE,       /* more came from the host than could be sent */
   TUNNEL_DROP_SEND,        /* the kernel refused the datagram */
   TUNNEL_DROP_TUN_WRITE,   /* the kernel refused the packet */
   TUNNEL_DROP_TRUNCATED,   /* datagram larger than the buffer */

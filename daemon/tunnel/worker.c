@@ -235,11 +235,14 @@ take_handovers (Worker *w)
   }
 }
 
+/* There is something to do that no file descriptor tells of. */
 static bool
-has_messages (Worker *w)
+has_work (Worker *w)
 {
   size_t size;
 
+  if (!w->blocked && !flow_queue_empty (w->waiting))
+    return true;
   if (ring_peek (w->orders.ring, &size) != NULL || ring_peek (w->packets_from_net, &size) != NULL)
     return true;
   for (unsigned i = 0; i < w->shared->n_workers; i++)
@@ -309,6 +312,7 @@ run_round (Worker *w, const struct epoll_event *events, int n)
   take_handovers (w);
   for (int i = 0; i < n && !w->stop; i++)
     handle_event (w, &events[i]);
+  outbound_send_waiting (w);
   if (timer_wheel_next (&w->wheel) <= w->now_us)
     owned_run_timers (w);
   outbound_flush (w);
@@ -329,7 +333,7 @@ worker_main (void *data)
     if (w->stop)
       break;
     bell_sleep (&w->bell);
-    if (has_messages (w)) {
+    if (has_work (w)) {
       n = epoll_wait (w->epoll, events, 8, 0);
     } else {
       epoch_offline (w->shared->epochs, w->reader);
@@ -386,7 +390,7 @@ worker_new (Shared *shared, unsigned number, int tun, Random *random)
   w->sealer = sealer_new ();
   w->opener = opener_new ();
   w->run_buffer = map_buffer (UDP_RUN_SIZE_MAX + 1 + RUN_HEADROOM) + RUN_HEADROOM;
-  w->tun_buffer = map_buffer (WORKER_TUN_BUFFER + RUN_HEADROOM) + RUN_HEADROOM - 10;
+  w->waiting = flow_queue_new (random_u32 (random));
   w->pending.run.data = w->run_buffer;
   w->batch = udp_batch_new ();
   w->merge = merge_new (&options);
@@ -430,7 +434,7 @@ worker_free (Worker *w)
   sealer_free (w->sealer);
   opener_free (w->opener);
   munmap (w->run_buffer - RUN_HEADROOM, UDP_RUN_SIZE_MAX + 1 + RUN_HEADROOM);
-  munmap (w->tun_buffer - (RUN_HEADROOM - 10), WORKER_TUN_BUFFER + RUN_HEADROOM);
+  flow_queue_free (w->waiting);
   udp_batch_free (w->batch);
   merge_free (w->merge);
   bell_clear (&w->bell);

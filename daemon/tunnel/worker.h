@@ -8,6 +8,7 @@
 
 #include "filter/flow-table.h"
 #include "tunnel/active.h"
+#include "tunnel/flow-queue.h"
 #include "tunnel/mailbox.h"
 #include "tunnel/merge.h"
 #include "tunnel/message.h"
@@ -19,8 +20,7 @@
 #include <pthread.h>
 #include <stdalign.h>
 
-#define WORKER_TUN_BUFFER (66 * 1024)
-#define WORKER_HANDOVER   (256 * 1024) /* ring from each other worker */
+#define WORKER_HANDOVER (256 * 1024) /* ring from each other worker */
 
 /* What all threads hold. Made by tunnel.c before any of them starts. */
 typedef struct
@@ -117,8 +117,8 @@ struct Worker
   uint8_t blocked_family;
   uint32_t blocked_done; /* messages of it that are sent */
   uint8_t *run_buffer;   /* UDP_RUN_SIZE_MAX with headroom */
-  uint8_t *tun_buffer;
-  LivePeer *last_peer; /* of last_dst in view last_view */
+  FlowQueue *waiting;    /* what was read from the device and not yet sent */
+  LivePeer *last_peer;   /* of last_dst in view last_view */
   IpAddr last_dst;
   uint64_t last_view;
   bool last_known;
@@ -158,8 +158,11 @@ drop_out (Worker *w, TunnelDrop why, uint64_t n)
 
 /* outbound.c */
 
-/* Reads and sends what the TUN device has, within a budget. True when it may have more. */
-bool outbound_read_tun (Worker *w);
+/* Lets what the TUN device has wait for its turn. */
+void outbound_read_tun (Worker *w);
+
+/* Sends of that what has its turn, within a budget. */
+void outbound_send_waiting (Worker *w);
 
 /* Handles one packet as read from the TUN device. */
 void outbound_handle (Worker *w, uint8_t *raw, size_t size);
