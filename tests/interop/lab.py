@@ -68,6 +68,16 @@ def tail(path, lines=40, without="\0"):
         return ""
 
 
+def key_pair():
+    """A Curve25519 key pair, as hexadecimal text."""
+    with tempfile.NamedTemporaryFile() as file:
+        run(["openssl", "genpkey", "-algorithm", "X25519", "-outform", "DER", "-out", file.name])
+        private = file.read()[-32:]
+        public = subprocess.run(["openssl", "pkey", "-inform", "DER", "-in", file.name, "-pubout", "-outform", "DER"],
+                                capture_output=True, check=True).stdout[-32:]
+    return private.hex(), public.hex()
+
+
 class Program:
     """A server of the lab: a child process in a host's namespace, with its output in a file."""
 

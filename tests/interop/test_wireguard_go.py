@@ -7,23 +7,12 @@ wireguard-go is in the map as a peer that speaks nothing but WireGuard.
 import os
 import socket
 import subprocess
-import tempfile
 
-from lab import Lab, Tailnet, Tap, run, wait_for
+from lab import Lab, Tailnet, Tap, key_pair, wait_for
 from nodes import chosen_pairs, make_node
 from traffic import Stream, transfer
 
 PORT = 51820
-
-
-def key_pair():
-    """A Curve25519 key pair, as hexadecimal text."""
-    with tempfile.NamedTemporaryFile() as file:
-        run(["openssl", "genpkey", "-algorithm", "X25519", "-outform", "DER", "-out", file.name])
-        private = file.read()[-32:]
-        public = subprocess.run(["openssl", "pkey", "-inform", "DER", "-in", file.name, "-pubout", "-outform", "DER"],
-                                capture_output=True, check=True).stdout[-32:]
-    return private.hex(), public.hex()
 
 
 class WireGuardGo:
