@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 static void
@@ -55,8 +56,11 @@ server_intercept (Worker *worker, Client *client, CommandRequest *request)
     answer (client, 0, has_word (request, "--json") ? "{\"ok\":true}\n" : "Deleted.\n");
     server_stop (server, true);
   } else if (strcmp (verb, "backup") == 0) {
+    /* The copy of the descriptor lives on, and with it what epoll would tell of a client that is
+     * gone. */
+    worker_watch (worker, &client->watch, EPOLL_CTL_DEL, 0);
     backup_serve (server->options->data_dir, dup (client->watch.fd));
-    client->closing = true; /* the copy of the descriptor lives on */
+    client->closing = true;
   } else if (changes (request) && (problem = server_store_problem (server->store_thread))) {
     answer (client, 1, problem);
     free (problem);

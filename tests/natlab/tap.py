@@ -65,7 +65,9 @@ class Tap:
         except Exception as error:
             verdict = "not ok"
             self.failed += 1
-            self.note("".join(traceback.format_exception(error)))
+            what = "".join(traceback.format_exception(error))
+            self.note(what)
+            print(f"{statement}: {what}", file=sys.stderr, flush=True)  # the part that Meson shows of a failed test
             if self.failed <= 3:  # later ones would bury the first
                 for function in self.evidence:
                     self.note(function())
