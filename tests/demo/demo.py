@@ -24,11 +24,12 @@ sys.path[:0] = [os.path.join(HERE, "..", folder) for folder in ("interop", "natl
 from desktop import install_icons, install_schema  # noqa: E402
 from home import Home  # noqa: E402
 from lab import wait_for  # noqa: E402
-from natlab import Lab, LabError  # noqa: E402
+from natlab import Lab, LabError, lives, remove_stale  # noqa: E402
 from nodes import Warren, find_program  # noqa: E402
 
 FOLDER = os.environ.get("WARREN_DEMO_DIR") or "/run/warren-demo"
 PID_FILE = os.path.join(FOLDER, "pid")
+HOME_FILE = os.path.join(FOLDER, "home")  # says where the network's files are, for when we are killed
 LIFE_S = 4 * 3600
 OFFICE = "192.168.50"  # the subnet behind the device "nas"
 PICTURE = "warren-window.png"
@@ -56,17 +57,17 @@ def serve_page(host, title):
                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def as_user(command, environment):
-    """Starts a desktop program as the person, not as root."""
+def as_user(lab, command, environment):
+    """Starts a desktop program as the person, not as root; it ends with the laboratory."""
     uid = int(user())
     if uid != os.getuid():
         group = str(pwd.getpwuid(uid).pw_gid)
-        command = ["setpriv", "--reuid", str(uid), "--regid", group, "--init-groups", *command]
-    return subprocess.Popen(command, env={**os.environ, **environment, "HOME": pwd.getpwuid(uid).pw_dir},
-                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = ["setpriv", "--reuid", str(uid), "--regid", group, "--init-groups", "--pdeathsig", "KILL", *command]
+    lab.popen(command, env={**os.environ, **environment, "HOME": pwd.getpwuid(uid).pw_dir},
+              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def open_window(bus, folder):
+def open_window(lab, bus, folder):
     """Shows the window; without a screen draws it on one in memory and leaves a picture. What to say."""
     app = find_program("warren-app")
     install_icons(os.path.join(folder, "share", "icons"))
@@ -75,13 +76,18 @@ def open_window(bus, folder):
                    "GSETTINGS_SCHEMA_DIR": os.path.join(folder, "share", "schemas"),
                    "XDG_DATA_DIRS": os.path.join(folder, "share") + ":/usr/local/share:/usr/share"}
     if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
-        as_user([find_program("warren-tray")], environment)
-        as_user([app], environment)
+        as_user(lab, [find_program("warren-tray")], environment)
+        as_user(lab, [app], environment)
         return "The window is open."
     picture = os.path.join(folder, PICTURE)
-    script = ('"$0" & app=$!; sleep 5; import -window root "$1"; kill $app')
+    # An empty screen makes a small picture. What the window shows at once is not yet all of it.
+    script = """"$0" & app=$!
+        for n in 1 2 3 4 5 6 7 8 9 10 11 12; do
+          sleep 4; import -window root "$1"; [ "$(stat -c %s "$1")" -gt 5000 ] && break
+        done
+        kill $app"""
     subprocess.run(["xvfb-run", "-a", "-s", "-screen 0 880x640x24", "dbus-run-session", "--", "sh", "-c", script, app,
-                    picture], env={**os.environ, **environment, "GDK_BACKEND": "x11"}, timeout=60, check=False,
+                    picture], env={**os.environ, **environment, "GDK_BACKEND": "x11"}, timeout=120, check=False,
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return f"There is no screen here; a picture of the window:\n\n  {picture}" if os.path.exists(picture) \
         else "There is no screen here, and no picture could be made."
@@ -135,13 +141,15 @@ def add_devices(lab, home):
 def serve(say):
     """The demonstration itself; SAY tells the person at the terminal."""
     with Lab() as lab, Home(lab, official=False) as home:
+        with open(HOME_FILE, "w", encoding="utf-8") as file:
+            file.write(home.dir)
         internet = lab.server("internet", "20.99.0")
         desktop, connected = connect(lab, home)
         office, gateway = add_devices(lab, home)
         desktop.wait_peer(gateway, lambda peer: peer and peer.get("ExitNodeOption"))
         serve_page(office, "Hello from a web server behind nas")
         serve_page(internet, "Hello from the internet")
-        window = open_window(desktop.bus, home.dir)
+        window = open_window(lab, desktop.bus, home.dir)
         warren = f"WARREN_BUS={desktop.bus} {find_program('warren')}"
         inside = f"sudo ip netns exec {desktop.host.name}"
         say(f"""
@@ -163,15 +171,26 @@ Try:
 def start():
     if running_pid():
         sys.exit("The demonstration runs already. End it with ./quickstart --stop")
+    clear()
     reader, writer = os.pipe()
-    if os.fork() > 0:
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # until somebody can act on it
+    child = os.fork()
+    if child > 0:
         os.close(writer)
-        with os.fdopen(reader) as pipe:
-            text = pipe.read()
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+            with os.fdopen(reader) as pipe:
+                text = pipe.read()
+        except KeyboardInterrupt:
+            os.kill(child, signal.SIGTERM)
+            os.waitpid(child, 0)
+            sys.exit("Everything is taken away.")
         print(text, end="")
         sys.exit(0 if "Connected" in text else 1)
     os.close(reader)
     os.setsid()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     os.makedirs(FOLDER, exist_ok=True)
     with open(PID_FILE, "w", encoding="ascii") as file:
         file.write(str(os.getpid()))
@@ -193,14 +212,26 @@ def start():
         shutil.rmtree(FOLDER, ignore_errors=True)
 
 
+def clear():
+    """Takes away what a demonstration left that was killed."""
+    try:
+        with open(HOME_FILE, encoding="utf-8") as file:
+            shutil.rmtree(file.read(), ignore_errors=True)
+    except OSError:
+        pass
+    remove_stale()
+    shutil.rmtree(FOLDER, ignore_errors=True)
+
+
 def stop():
     pid = running_pid()
     if not pid:
+        clear()
         print("No demonstration runs here.")
         return
     os.kill(pid, signal.SIGTERM)
-    for _ in range(300):
-        if not os.path.exists(f"/proc/{pid}"):
+    for _ in range(600):
+        if not lives(pid):
             print("Everything is taken away.")
             return
         time.sleep(0.1)

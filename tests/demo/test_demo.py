@@ -4,9 +4,11 @@ stays."""
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "..", "interop"), os.path.join(HERE, "..", "natlab")]
@@ -24,6 +26,19 @@ def traces(pid):
     found = [name for name in names if name.startswith(f"wr{pid}-")]
     found += [name for name in os.listdir("/etc/netns")] if os.path.isdir("/etc/netns") else []
     return [name for name in found if name.startswith(f"wr{pid}-")]
+
+
+def processes(folder):
+    """Those that a demonstration with this folder started."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                if f"WARREN_DEMO_DIR={folder}\0".encode() in file.read() and int(pid) != os.getpid():
+                    found.append(pid)
+        except OSError:
+            pass  # it ended
+    return found
 
 
 class Demo:
@@ -89,6 +104,32 @@ def shown(tap, demo):
         assert code != 0 and "--stop" in text, text
 
 
+def interrupted(tap, demo):
+    with tap.test("interrupted while it starts, nothing of it is left"):
+        for seconds in (0.2, 1.0):
+            starting = subprocess.Popen([sys.executable, os.path.join(HERE, "demo.py"), "start"], env=demo.environment,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            wait_for(lambda: os.path.exists(os.path.join(demo.folder, "pid")), 10, "it begins")
+            pid = demo.pid()
+            time.sleep(seconds)
+            starting.send_signal(signal.SIGINT)
+            assert starting.wait(60) != 0
+            wait_for(lambda: not processes(demo.folder), 5, "no process is left")
+            assert not traces(pid) and not os.path.exists(demo.folder), (traces(pid), demo.folder)
+
+
+def killed(tap, demo):
+    with tap.test("killed, --stop takes away what it left"):
+        code, demo.text = demo.call("start")
+        assert code == 0, demo.text
+        pid, folder = demo.pid(), re.search(r"--data-dir (\S+)/data", demo.text)[1]
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: processes(demo.folder) == [], 10, "its programs end with it")
+        assert demo.call("stop")[0] == 0
+        left = traces(pid) + [path for path in (folder, demo.folder) if os.path.exists(path)]
+        assert not left, left
+
+
 def main():
     if os.geteuid() != 0:
         skip_all("needs root")
@@ -97,18 +138,19 @@ def main():
     tap = Tap("the demonstration", timeout=150)
     demo = Demo()
     try:
+        interrupted(tap, demo)
         shown(tap, demo)
         with tap.test("stopped, nothing of it is left"):
             pid = demo.pid()
-            processes = subprocess.run(["ip", "netns", "pids", f"wr{pid}-1-desktop"], capture_output=True, text=True,
-                                       check=True).stdout.split()
-            assert processes and traces(pid)
+            assert processes(demo.folder) and traces(pid)
             folder = re.search(r"--data-dir (\S+)/data", demo.text)[1]
             code, text = demo.call("stop")
             assert code == 0, text
-            left = traces(pid) + [p for p in processes if os.path.exists(f"/proc/{p}")]
+            wait_for(lambda: not processes(demo.folder), 5, "no process is left")
+            left = traces(pid)
             left += [path for path in (folder, demo.folder) if os.path.exists(path)]
             assert not left, left
+        killed(tap, demo)
     finally:
         demo.call("stop")
         os.rmdir(os.path.dirname(demo.folder))

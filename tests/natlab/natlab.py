@@ -49,8 +49,8 @@ class Namespace:
         self.lab, self.label = lab, name
         self.name = f"wr{os.getpid()}-{lab.number}-{name}"
         self.path = f"/run/netns/{self.name}"
+        lab.namespaces.append(self)  # before it is there: a signal may come at any moment
         run(["ip", "netns", "add", self.name])
-        lab.namespaces.append(self)
         self.ip_batch("link set lo up")
         self.sysctl("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1",
                     "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0",
@@ -303,6 +303,15 @@ def remove_namespace(name):
     shutil.rmtree(f"/etc/netns/{name}", ignore_errors=True)
 
 
+def lives(pid):
+    """Whether a process runs; one that nobody has asked for its end does not."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 def remove_stale():
     """Removes the namespaces of test processes that are gone."""
     names = {line.split()[0] for line in run(["ip", "netns", "list"]).splitlines() if line}
@@ -310,5 +319,5 @@ def remove_stale():
         names.update(os.listdir("/etc/netns"))
     for name in names:
         pid = name[2:].split("-")[0]
-        if name.startswith("wr") and "-" in name and pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+        if name.startswith("wr") and "-" in name and pid.isdigit() and not lives(pid):
             remove_namespace(name)
