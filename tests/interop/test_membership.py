@@ -1,9 +1,16 @@
 #!/usr/bin/python3
 """Joining and leaving: links, keys, approval, rotation, removal, expiry, logout, and what servers say."""
 
+import glob
+import os
+import re
+import time
+
 from lab import wait_for
 from nodes import MANAGER
 from scenario import run_pairs
+
+TAI64 = 2**62 + 10  # the Unix epoch as WireGuard's timestamps count
 
 # Texts of servers that mean "no", and the problem that Warren must name.
 REFUSALS = [
@@ -18,6 +25,12 @@ def refused_text(node, key):
     done = node.up(auth_key=key, timeout=60, check=False)
     assert done.returncode != 0
     return done.stdout + done.stderr
+
+
+def handshakes_until(node):
+    """The Unix time that the newest of its profiles reserves for handshakes: what it sends is older."""
+    text = "".join(open(path).read() for path in glob.glob(f"{node.state_dir}/profiles/*/*") if os.path.isfile(path))
+    return max(int(stamp[:16], 16) for stamp in re.findall(r"^handshake-time (\w+)$", text, re.M)) - TAI64
 
 
 def scenario(s):
@@ -92,6 +105,7 @@ def scenario(s):
             a.up(auth_key="good")
             a.wait_peer(b)
             wait_for(lambda: a.icmp(b.ip4, count=1, check=False), 30, "echoes come back under the new key")
+            assert handshakes_until(a) > time.time() + 1800
             a.kill9()
             a.start()
             a.wait_running()
