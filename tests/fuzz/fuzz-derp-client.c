@@ -9,6 +9,7 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 
 static const uint8_t node_private[32] = {8, [31] = 0x40};
 static const uint8_t server_private[32] = {16, [31] = 0x40};
+static const uint8_t mesh_key[32] = {24};
 
 static void
 drain (DerpClient *client, int64_t now_us)
@@ -77,13 +78,15 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     return 0;
   seeded_random_init (&random, 1);
   key_public (node_private, node_public);
-  DerpClient *client = derp_client_new (&(DerpClientConfig){.node_private = node_private,
-                                                            .host = "relay",
-                                                            .port = data[0] & 4 ? 443 : 8443,
-                                                            .ideal_node = data[0] & 8 ? "1a" : NULL,
-                                                            .user_agent = "warren/1",
-                                                            .home = true},
-                                        &random.base);
+  DerpClient *client
+      = derp_client_new (&(DerpClientConfig){.node_private = node_private,
+                                             .host = "relay",
+                                             .port = data[0] & 4 ? 443 : 8443,
+                                             .ideal_node = data[0] & 8 ? "1a" : NULL,
+                                             .user_agent = "warren/1",
+                                             .home = true,
+                                             .mesh_key = data[0] & 16 ? mesh_key : NULL},
+                         &random.base);
   event.connected.fast_start = data[0] & 1;
   key_public (server_private, event.connected.server_key.bytes);
   derp_client_input (client, &event, now_us);

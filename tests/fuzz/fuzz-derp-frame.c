@@ -14,6 +14,7 @@ read_every_way (const DerpFrame *frame)
   NodePublic key;
   DerpPublic server;
   DerpGoneReason reason;
+  uint32_t reconnect_ms, try_ms;
   const uint8_t *a, *b;
   size_t n;
 
@@ -26,6 +27,7 @@ read_every_way (const DerpFrame *frame)
     (void)derp_packet_is_disco (a, n);
   }
   (void)derp_peer_gone_parse (frame, &key, &reason);
+  (void)derp_restarting_parse (frame, &reconnect_ms, &try_ms);
 }
 
 static DerpFrame
@@ -50,6 +52,7 @@ write_every_way (const uint8_t *data, size_t size)
   DerpGoneReason reason;
   const uint8_t *a, *b;
   size_t n;
+  uint32_t reconnect_ms, try_ms;
   IpPort at = {{.family = 4, .bytes = {10, 0, 0, 1}}, 1};
 
   size = size < sizeof json ? size : sizeof json;
@@ -73,6 +76,13 @@ write_every_way (const uint8_t *data, size_t size)
   derp_peer_present_encode (&key, &at, DERP_PRESENT_REGULAR, out);
   frame = only_frame (out, DERP_PEER_PRESENT_SIZE);
   assert (frame.type == DERP_PEER_PRESENT);
+  derp_restarting_encode ((uint32_t)size, UINT32_MAX, out);
+  frame = only_frame (out, DERP_RESTARTING_SIZE);
+  assert (derp_restarting_parse (&frame, &reconnect_ms, &try_ms) && reconnect_ms == size
+          && try_ms == UINT32_MAX);
+  derp_forward_packet_head (&key, &key, size, out);
+  frame = only_frame (out, DERP_FORWARD_OVERHEAD + size);
+  assert (frame.type == DERP_FORWARD_PACKET && frame.size == 2 * KEY_SIZE + size);
 }
 
 int
