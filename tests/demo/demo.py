@@ -192,8 +192,9 @@ def start():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     os.makedirs(FOLDER, exist_ok=True)
-    with open(PID_FILE, "w", encoding="ascii") as file:
+    with open(PID_FILE + ".new", "w", encoding="ascii") as file:
         file.write(str(os.getpid()))
+    os.rename(PID_FILE + ".new", PID_FILE)
     pipe = os.fdopen(writer, "w")
 
     def say(text):
