@@ -45,7 +45,9 @@ net_send_peer (Net *net, const NodePublic *peer, const void *data, size_t size)
 
   if (!path_destination (net->path, peer, &to))
     return;
-  if (to.udp.addr.family != 0)
+  if (to.udp.addr.family != 0 && to.side != 0)
+    net_side_send (net, to.side, &to.udp, data, size);
+  else if (to.udp.addr.family != 0)
     net_send_udp (net, &to.udp, data, size);
   if (to.region != 0)
     net_relay_send (net, to.region, peer, data, size);

@@ -85,6 +85,15 @@ set_destination (SimNode *node, const PathAction *action)
   peer->published = true;
 }
 
+/* A peer that is gone from path was not told of another way. */
+static void
+close_sides (SimNode *node, uint32_t first, uint32_t count)
+{
+  for (unsigned i = 0; i < node->sim->options.n_nodes; i++)
+    if (node->peers[i].destination.side - first < count)
+      node->peers[i].destination.side = 0;
+}
+
 static void
 run_path_action (SimNode *node, const PathAction *action)
 {
@@ -134,6 +143,9 @@ run_path_action (SimNode *node, const PathAction *action)
     case PATH_ACTION_SIDE_OPEN:
       node->last_side = action->side_open.first + action->side_open.count - 1;
       break;
+    case PATH_ACTION_SIDE_CLOSE:
+      close_sides (node, action->side_close.first, action->side_close.count);
+      break;
     case PATH_ACTION_HTTPS_PROBE:
       answer_probe (node, action->https_probe.probe, action->https_probe.node.region - 1u,
                     ANSWER_HTTPS);
@@ -144,7 +156,6 @@ run_path_action (SimNode *node, const PathAction *action)
         answer_probe (node, action->icmp_ping.probe, (unsigned)relay, ANSWER_ICMP);
       break;
     }
-    case PATH_ACTION_SIDE_CLOSE:
     case PATH_ACTION_PING_RESULT:
     case PATH_ACTION_NETCHECK_RESULT:
     case PATH_ACTION_RESOLVE:

@@ -17,14 +17,13 @@ side_to (const SimNode *node, const IpPort *udp)
 }
 
 static void
-send_on (SimNode *node, const NodePublic *peer, const IpPort *udp, uint16_t region,
-         const uint8_t *bytes, size_t size)
+send_on (SimNode *node, const NodePublic *peer, const PathDestination *to, const uint8_t *bytes,
+         size_t size)
 {
-  if (udp->addr.family != 0)
-    sim_network_send (node->sim, node, node_side_port (node, side_to (node, udp)), udp, bytes,
-                      size);
-  if (region != 0)
-    node_relay_send (node, region, peer, bytes, size);
+  if (to->udp.addr.family != 0)
+    sim_network_send (node->sim, node, node_side_port (node, to->side), &to->udp, bytes, size);
+  if (to->region != 0)
+    node_relay_send (node, to->region, peer, bytes, size);
 }
 
 static void
@@ -34,9 +33,12 @@ on_send (void *data, const NodePublic *key, const WgSource *source, const uint8_
   SimNode *node = data;
 
   if (!key) {
-    bool relayed = source->kind == WG_SOURCE_DERP;
-    send_on (node, &source->derp_key, relayed ? &(IpPort){0} : &source->addr,
-             relayed ? source->region : 0, bytes, size);
+    PathDestination back = {0};
+    if (source->kind == WG_SOURCE_DERP)
+      back.region = source->region;
+    else
+      back = (PathDestination){.udp = source->addr, .side = side_to (node, &source->addr)};
+    send_on (node, &source->derp_key, &back, bytes, size);
     return;
   }
   PeerState *peer = &node->peers[node_peer_index (node, key)];
@@ -49,7 +51,7 @@ on_send (void *data, const NodePublic *key, const WgSource *source, const uint8_
   PathDestination to = peer->destination;
   if (!peer->published && !path_destination (node->path, key, &to))
     return;
-  send_on (node, key, &to.udp, to.region, bytes, size);
+  send_on (node, key, &to, bytes, size);
 }
 
 static void
