@@ -77,7 +77,7 @@ run (const SimOptions *options, const char *name)
 int
 main (int argc, char **argv)
 {
-  gboolean quick = FALSE, day = FALSE, verbose = FALSE, calm = FALSE;
+  gboolean quick = FALSE, day = FALSE, verbose = FALSE, calm = FALSE, guess = FALSE;
   int nodes = 100, minutes_given = 0;
   gint64 seed = 1;
   const GOptionEntry entries[] = {
@@ -87,6 +87,7 @@ main (int argc, char **argv)
       {"nodes", 0, 0, G_OPTION_ARG_INT, &nodes, "Nodes (at most 128)", "N"},
       {"minutes", 0, 0, G_OPTION_ARG_INT, &minutes_given, "Simulated minutes", "N"},
       {"calm", 0, 0, G_OPTION_ARG_NONE, &calm, "Nothing goes wrong but loss", NULL},
+      {"guess", 0, 0, G_OPTION_ARG_NONE, &guess, "Let nodes guess through hard NATs", NULL},
       {"verbose", 'v', 0, G_OPTION_ARG_NONE, &verbose, "Tell what happens", NULL},
       {NULL},
   };
@@ -105,10 +106,12 @@ main (int argc, char **argv)
   options.n_flows = minutes > LONG_MINUTES ? options.n_nodes / 3 : options.n_nodes * 4 / 5;
   options.verbose = verbose;
   options.calm = calm;
+  options.guess = guess;
   run (&options, "/sim/every-promise-is-kept");
 
   SimOptions small = {.seed = (uint64_t)seed, .n_nodes = 20};
   small.n_flows = 16;
+  small.guess = guess;
   small.duration_us = 10 * 60 * USEC_PER_SEC;
   if (!verbose && !failed)
     report (run (&small, NULL) == run (&small, NULL), "/sim/a-seed-replays-to-the-same-trace",

@@ -141,7 +141,8 @@ run_path_action (SimNode *node, const PathAction *action)
       }
       break;
     case PATH_ACTION_SIDE_OPEN:
-      node->last_side = action->side_open.first + action->side_open.count - 1;
+      if (node->sim->options.guess)
+        node->last_side = action->side_open.first + action->side_open.count - 1;
       break;
     case PATH_ACTION_SIDE_CLOSE:
       close_sides (node, action->side_close.first, action->side_close.count);

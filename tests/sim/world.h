@@ -55,7 +55,8 @@ typedef struct
   unsigned n_flows; /* conversations at a time, at most 80 */
   int64_t duration_us;
   bool verbose;
-  bool calm; /* no restarts, suspends, outages */
+  bool calm;  /* no restarts, suspends, outages */
+  bool guess; /* side sockets work: hard NATs can be guessed through */
 } SimOptions;
 
 typedef struct
