@@ -99,6 +99,8 @@ run_path_action (SimNode *node, const PathAction *action)
 {
   switch (action->type) {
     case PATH_ACTION_SEND_UDP:
+      if (action->send_udp.side != 0 && action->send_udp.side > node->last_side)
+        break; /* it was not opened */
       sim_network_send (node->sim, node, node_side_port (node, action->send_udp.side),
                         &action->send_udp.destination, action->send_udp.data,
                         action->send_udp.size);
