@@ -60,7 +60,7 @@ class Coordinator:
                 [*self.inside, find_program("warren-coordinator"), "serve", "--data-dir", self.data_dir, "--url",
                  self.url, "--listen", f"127.0.0.1:{self.port}", *self.arguments], stdout=log, stderr=log)
 
-    def wait(self, seconds=10):
+    def wait(self, seconds=40):
         """Until it answers; what it said when it ended instead."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -85,7 +85,7 @@ class Coordinator:
         with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as file:
             return int(next(line for line in file if line.startswith("VmRSS")).split()[1])
 
-    def command(self, *words, text=None, timeout=20):
+    def command(self, *words, text=None, timeout=60):
         """The answer to a command; Refused, Unanswered, or an OSError when nobody listens."""
         request = struct.pack("<I", len(words))
         for word in words:

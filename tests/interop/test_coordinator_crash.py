@@ -253,7 +253,7 @@ def main():
             if failures:
                 break
     for text in failures[:10]:
-        print("# " + text)
+        print(text, file=sys.stderr)
     print(f"# {changes} acknowledged changes in {time.monotonic() - started:.0f} s")
     print(f"{'not ok' if failures else 'ok'} 1 - /coordinator/{options.rounds}-kills-lose-nothing-acknowledged")
     raise SystemExit(bool(failures))

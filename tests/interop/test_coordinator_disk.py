@@ -168,7 +168,7 @@ def inside():
                     except Exception:  # noqa: BLE001 every fault is a failed check
                         failed = True
                         print(f"not ok {number} - /coordinator/disk/{name.replace('_', '-')}")
-                        print("# " + traceback.format_exc().replace("\n", "\n# "), flush=True)
+                        print(name, traceback.format_exc(), server.log()[-600:], file=sys.stderr, flush=True)
         finally:
             subprocess.run(["umount", "-l", data], check=False)
     sys.exit(failed)

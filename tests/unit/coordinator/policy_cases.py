@@ -105,5 +105,6 @@ def told(checks, prefix):
             print(f"ok {number} - {name}")
         except AssertionError as error:
             failed = True
-            print(f"not ok {number} - {name}\n# " + str(error).replace("\n", "\n# "))
+            print(f"not ok {number} - {name}")
+            print(name, error, file=sys.stderr)
     sys.exit(failed)

@@ -117,6 +117,8 @@ int
 main (int argc, char **argv)
 {
   g_assert_cmpint (sodium_init (), >=, 0);
+  /* The one in C++ throws exceptions, which sanitizers do not let through a program in C. */
+  g_setenv ("GIO_USE_PROXY_RESOLVER", "dummy", TRUE);
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/work/makes-and-checks-password-hashes", test_hashes);
   g_test_add_func ("/work/tells-why-a-request-failed", test_requests);
