@@ -55,11 +55,12 @@ is_page (const ServerRequest *request)
 static void
 answer_key (Worker *worker, Client *client, const ServerRequest *request)
 {
-  const char *version = strstr (request->path, "v=");
+  const char *query = strchr (request->path, '?');
+  const char *version = query && strncmp (query, "?v=", 3) == 0 ? query + 3 : "";
   char text[KEY_TEXT_MAX], body[512];
   MachinePublic key;
 
-  if (!version || version[2] < '0' || version[2] > '9') {
+  if (version[0] == '\0' || version[strspn (version, "0123456789")] != '\0') {
     answer (client, request, 400, TEXT_PLAIN, "the version is missing\n");
     return;
   }

@@ -121,12 +121,12 @@ def status_of(block):
 class Session:
     """A connection of one machine; requests run one after the other unless they are left open."""
 
-    def __init__(self, host, port, key, machine=None, timeout=15):
-        self.machine = machine or os.urandom(32)
+    def __init__(self, host, port, key, machine=None, timeout=40, version=VERSION, authority="control"):
+        self.machine, self.authority = machine or os.urandom(32), authority
         self.socket = socket.create_connection((host, port), timeout=timeout)
         self.received, self.plain, self.counters = b"", b"", [0, 0]
         self.answers, self.stream = {}, -1
-        noise = Noise(key, self.machine)
+        noise = Noise(key, self.machine, version)
         handshake = base64.b64encode(noise.initiation).decode()
         self.socket.sendall((f"POST /ts2021 HTTP/1.1\r\nHost: {host}\r\nConnection: upgrade\r\nUpgrade: tailscale-control-"
                              f"protocol\r\nX-Tailscale-Handshake: {handshake}\r\nContent-Length: 0\r\n\r\n").encode())
@@ -196,7 +196,7 @@ class Session:
         """Sends a request; the number of its stream."""
         self.stream = stream or self.stream + 2
         block = b"".join(self.literal(n, v) for n, v in ((":method", method), (":scheme", "https"), (":path", path),
-                                                         (":authority", "control")))
+                                                         (":authority", self.authority)))
         payload = body if isinstance(body, bytes) else json.dumps(body).encode()
         out = self.frame(HEADERS, END_HEADERS | (END_STREAM if end and not payload else 0), self.stream, block)
         for at in range(0, len(payload), 16384):
