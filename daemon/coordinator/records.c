@@ -318,7 +318,7 @@ load_node (CoModel *model, JsonReader *r)
       node->renamed = json_reader_bool (r);
     else if (json_string_equal (name, "user"))
       node->user = json_reader_i64 (r);
-    else if (json_string_equal (name, "tags"))
+    else if (json_string_equal (name, "tags") && !node->tags)
       node->tags = read_texts (r, &node->n_tags);
     else if (json_string_equal (name, "machine"))
       json_reader_key (r, KEY_MACHINE_PUBLIC, node->machine.bytes);
@@ -352,7 +352,9 @@ load_node (CoModel *model, JsonReader *r)
       json_reader_skip (r);
   }
 
-  if (json_reader_ok (r) && node->id > 0)
+  if (node->id <= 0 || !node->name[0] || node->addr4.family != 4 || node->addr6.family != 6)
+    json_reader_fail (r, "a node lacks its number, name or address");
+  if (json_reader_ok (r))
     model_insert_node (model, node);
   else
     co_node_free (node);
@@ -434,7 +436,7 @@ load_key (CoModel *model, JsonReader *r)
       read_into (r, hash, sizeof hash);
     else if (json_string_equal (name, "user"))
       key->user = json_reader_i64 (r);
-    else if (json_string_equal (name, "tags"))
+    else if (json_string_equal (name, "tags") && !key->tags)
       key->tags = read_texts (r, &key->n_tags);
     else if (json_string_equal (name, "reusable"))
       key->reusable = json_reader_bool (r);

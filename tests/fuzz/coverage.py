@@ -15,6 +15,8 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 WANTED = 90.0
 PARSERS = {
+    "command": ["wire/command.c", "coordinator/commands.c", "coordinator/command-policy.c"],
+    "config": ["coordinator/config.c"],
     "derp-client": ["derp/client.c", "derp/login.c"],
     "derp-frame": ["derp/frame.c"],
     "disco": ["path/disco.c", "path/classify.c"],
@@ -27,8 +29,12 @@ PARSERS = {
     "noise-record": ["wire/noise-record.c", "wire/noise.c"],
     "oidc": ["coordinator/jwt.c", "coordinator/oidc.c", "coordinator/oidc-provider.c"],
     "oidc-claims": ["coordinator/oidc-claims.c"],
-    "proxy": ["wire/proxy-layer.c", "wire/proxy.c"],
     "portmap": ["path/portmap-wire.c"],
+    "proxy": ["wire/proxy-layer.c", "wire/proxy.c"],
+    "policy": ["coordinator/hujson.c", "coordinator/policy.c", "coordinator/policy-parser.c",
+               "coordinator/policy-selector.c", "coordinator/policy-definitions.c", "coordinator/policy-rules.c",
+               "coordinator/policy-compile.c", "coordinator/policy-ssh.c", "coordinator/policy-tests.c"],
+    "records": ["coordinator/records.c"],
     "register": ["netmap/register.c"],
     "store": ["session/record.c", "session/profile.c"],
     "stun": ["path/stun.c"],
