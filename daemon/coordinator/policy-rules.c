@@ -119,8 +119,11 @@ read_acl_target (PolicyParser *p, const char *text, size_t at, void *context)
   IpItem item = {0};
 
   if (!parser_split_target (p, text, &target, &ports)) {
-    parser_error (p, at, "add ports to \"%s\", for example \"%s:443\" or \"%s:*\"", text, text,
-                  text);
+    IpPrefix prefix;
+    bool six = ip_prefix_parse (text, strlen (text), &prefix) && prefix.addr.family == 6;
+    const char *open = six ? "[" : "", *close = six ? "]" : "";
+    parser_error (p, at, "add ports to \"%s\", for example \"%s%s%s:443\" or \"%s%s%s:*\"", text,
+                  open, text, close, open, text, close);
     return;
   }
   if (!parser_selector (p, target, at, DESTINATIONS, "destination", &selector)

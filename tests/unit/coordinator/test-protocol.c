@@ -400,6 +400,44 @@ test_expiry (void)
   pair_close (&pair);
 }
 
+/* Who signed in at an identity provider signs in again before the key expires: nothing breaks. */
+static void
+test_again_before_expiry (void)
+{
+  const MapMessage *message;
+  Pair pair;
+
+  pair_open (&pair);
+  Rig *rig = &pair.rig;
+  rig->state->oidc.expiry_days = 30;
+  g_free (COMMAND (rig, 0, "users", "create", "ada"));
+  model_user_by_login (&rig->state->model, "ada")->subject = strdup ("https://id.example ada");
+  Asking asking = {.machine = 5, .key = 5, .hostname = "fifth"};
+  for (int round = 0; round < 3; round++) {
+    g_autofree char *link = rig_link_of (rig, rig_ask (rig, &asking));
+    g_free (COMMAND (rig, 0, "nodes", "approve", link + strlen (URL "/register/"), "--user=ada"));
+    const CoNode *node = rig_node_of (rig, asking.key);
+    g_assert_nonnull (node);
+    g_assert_cmpint (node->id, ==, 3);
+    g_assert_cmpint (node->expiry.seconds, ==, rig->wall.seconds + 30 * 86400);
+    uint64_t stream
+        = rig_poll (rig, &(Polling){.machine = 5, .key = asking.key, .disco = 5, .home = 1});
+    g_assert_cmphex (hear (&pair, stream, &message) & RIG_NODE, ==, RIG_NODE);
+    g_assert_cmpint (message->node->key_expiry.seconds, ==, node->expiry.seconds);
+    for (int day = 0; day < 29; day++)
+      rig_pass (rig, 86400 * USEC_PER_SEC);
+    g_assert_cmphex (rig_hear (rig, stream, NULL) & (RIG_ENDED | RIG_NODE), ==, 0);
+    asking.old_key = asking.key;
+    asking.key++;
+  }
+  /* Whoever misses it has to. */
+  asking.key = asking.old_key;
+  asking.old_key = 0;
+  rig_pass (rig, 2 * 86400 * USEC_PER_SEC);
+  g_assert_true (state_node_expired (rig->state, rig_node_of (rig, asking.key)));
+  pair_close (&pair);
+}
+
 static void
 test_pool (void)
 {
@@ -511,6 +549,7 @@ main (int argc, char **argv)
   g_test_add_func ("/protocol/a-new-key-keeps-id-address-name-and-stream", test_rotation);
   g_test_add_func ("/protocol/one-key-is-one-device-whoever-owns-it", test_change_of_hands);
   g_test_add_func ("/protocol/keys-expire-by-the-clock-and-are-extended", test_expiry);
+  g_test_add_func ("/protocol/who-signs-in-again-in-time-loses-nothing", test_again_before_expiry);
   g_test_add_func ("/protocol/a-used-up-pool-is-an-error", test_pool);
   g_test_add_func ("/protocol/approvals-outlive-the-policy", test_approvals);
   g_test_add_func ("/protocol/a-router-keeps-its-route-when-another-returns", test_router_stays);
