@@ -452,6 +452,18 @@ has_messages (Net *net)
   return false;
 }
 
+/* Nobody waits for net: true when there is more to do in such moments. */
+static bool
+use_leisure (Net *net)
+{
+  WgEvent idle = {.type = WG_EVENT_IDLE};
+
+  if (net->device == NULL || !wg_device_wants_idle (net->device))
+    return false;
+  net_feed_device (net, &idle);
+  return wg_device_wants_idle (net->device);
+}
+
 static void *
 net_main (void *data)
 {
@@ -465,7 +477,7 @@ net_main (void *data)
     if (net->stop)
       break;
     bell_sleep (&net->shared->net_bell);
-    n = epoll_wait (net->epoll, events, 16, has_messages (net) ? 0 : -1);
+    n = epoll_wait (net->epoll, events, 16, has_messages (net) || use_leisure (net) ? 0 : -1);
     bell_wake (&net->shared->net_bell);
     n = n < 0 ? 0 : n;
   }

@@ -39,9 +39,14 @@ struct WgActivePeer
   unsigned n_sessions; /* indices that a worker still knows */
 };
 
+#define WG_SPARE_KEYS 16
+
 struct WgDevice
 {
   WgIdentity identity;
+  WgEphemeral spare[WG_SPARE_KEYS]; /* made while there was nothing else to do */
+  unsigned n_spare;
+  bool spare_used; /* since they were full: none are made for handshakes that never come */
   Random *random;
   WgKnownPeers known;
   WgActivePeer active; /* list head */
@@ -60,6 +65,9 @@ struct WgDevice
 
 /* A new action at the end of the queue, zeroed but for TYPE, the peer's key and its worker. */
 WgAction *wg_device_push (WgDevice *device, WgActionType type, const WgActivePeer *peer);
+
+/* A key pair that was never used before. */
+void wg_device_take_ephemeral (WgDevice *device, WgEphemeral *out);
 
 /* The active state of KNOWN, made from REMOTE when there is none yet. */
 WgActivePeer *wg_device_activate (WgDevice *device, WgKnownPeer *known, const WgRemote *remote);

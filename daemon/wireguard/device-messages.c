@@ -75,7 +75,7 @@ respond (WgDevice *device, WgActivePeer *peer, const WgResponder *state, const W
          int64_t now_us)
 {
   WgIndexTable *indices = device->indices[peer->worker];
-  uint8_t ephemeral[KEY_SIZE];
+  WgEphemeral ephemeral;
   WgSessionKeys keys;
   WgResponse message;
 
@@ -84,8 +84,8 @@ respond (WgDevice *device, WgActivePeer *peer, const WgResponder *state, const W
     device->stats.dropped_load++;
     return;
   }
-  key_generate (device->random, ephemeral);
-  if (!wg_response_create (&peer->remote, state, ephemeral, zero_psk, index, &message, &keys)) {
+  wg_device_take_ephemeral (device, &ephemeral);
+  if (!wg_response_create (&peer->remote, state, &ephemeral, zero_psk, index, &message, &keys)) {
     wg_index_table_remove (indices, index);
     device->stats.dropped_bad++;
   } else {
@@ -99,7 +99,7 @@ respond (WgDevice *device, WgActivePeer *peer, const WgResponder *state, const W
     peer->sent_us = now_us;
     device->stats.responses_sent++;
   }
-  sodium_memzero (ephemeral, sizeof ephemeral);
+  sodium_memzero (&ephemeral, sizeof ephemeral);
   sodium_memzero (&keys, sizeof keys);
 }
 

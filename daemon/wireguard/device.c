@@ -155,10 +155,39 @@ give_up (WgDevice *device, WgActivePeer *peer)
   wg_device_release (device, peer);
 }
 
+static void
+make_ephemeral (WgDevice *device, WgEphemeral *out)
+{
+  uint8_t private_key[KEY_SIZE];
+
+  key_generate (device->random, private_key);
+  wg_ephemeral_init (out, private_key);
+  sodium_memzero (private_key, sizeof private_key);
+}
+
+void
+wg_device_take_ephemeral (WgDevice *device, WgEphemeral *out)
+{
+  device->spare_used = true;
+  if (device->n_spare == 0) {
+    make_ephemeral (device, out);
+    return;
+  }
+  *out = device->spare[--device->n_spare];
+  sodium_memzero (&device->spare[device->n_spare], sizeof *out);
+}
+
+bool
+wg_device_wants_idle (const WgDevice *device)
+{
+  return device->spare_used;
+}
+
 void
 wg_device_initiate (WgDevice *device, WgActivePeer *peer, int64_t now_us)
 {
-  uint8_t ephemeral[KEY_SIZE], timestamp[WG_TIMESTAMP_SIZE], reserved[WG_TIMESTAMP_SIZE];
+  WgEphemeral ephemeral;
+  uint8_t timestamp[WG_TIMESTAMP_SIZE], reserved[WG_TIMESTAMP_SIZE];
   WgInitiation message;
 
   wg_device_drop_initiator (device, peer);
@@ -167,14 +196,14 @@ wg_device_initiate (WgDevice *device, WgActivePeer *peer, int64_t now_us)
     give_up (device, peer);
     return;
   }
-  key_generate (device->random, ephemeral);
+  wg_device_take_ephemeral (device, &ephemeral);
   if (wg_timestamps_next (&device->timestamps, now_us, timestamp, reserved))
     memcpy (wg_device_push (device, WG_ACTION_SAVE_TIMESTAMP, NULL)->timestamp, reserved,
             sizeof reserved);
   peer->initiator_set = true;
-  bool ok = wg_initiation_create (&device->identity, &peer->remote, ephemeral, timestamp, index,
+  bool ok = wg_initiation_create (&device->identity, &peer->remote, &ephemeral, timestamp, index,
                                   &message, &peer->initiator);
-  sodium_memzero (ephemeral, sizeof ephemeral);
+  sodium_memzero (&ephemeral, sizeof ephemeral);
   if (!ok) {
     give_up (device, peer);
     return;
@@ -310,6 +339,15 @@ expire_timers (WgDevice *device, int64_t now_us)
   }
 }
 
+static void
+make_spare (WgDevice *device)
+{
+  if (!wg_device_wants_idle (device))
+    return;
+  make_ephemeral (device, &device->spare[device->n_spare++]);
+  device->spare_used = device->n_spare < WG_SPARE_KEYS;
+}
+
 void
 wg_device_input (WgDevice *device, const WgEvent *event, int64_t now_us)
 {
@@ -335,6 +373,9 @@ wg_device_input (WgDevice *device, const WgEvent *event, int64_t now_us)
       break;
     case WG_EVENT_PRIVATE_KEY:
       set_private_key (device, event, now_us);
+      break;
+    case WG_EVENT_IDLE:
+      make_spare (device);
       break;
     case WG_EVENT_WALL_TIME:
       wg_timestamps_set_clock (&device->timestamps, event->wall_time, now_us);

@@ -63,6 +63,7 @@ typedef enum
   WG_EVENT_PEERS,             /* changes of the netmap */
   WG_EVENT_PRIVATE_KEY,       /* our node key changed: everything is erased */
   WG_EVENT_WALL_TIME,         /* the clock was set */
+  WG_EVENT_IDLE,              /* there is time for what wg_device_wants_idle spoke of */
 } WgEventType;
 
 typedef struct
@@ -170,6 +171,9 @@ void wg_action_clear (WgAction *action);
 
 /* When the device wants a WG_EVENT_TICK; TIME_NEVER when it waits for nothing. */
 int64_t wg_device_next_deadline (WgDevice *device);
+
+/* The device would make a key for a later handshake: send WG_EVENT_IDLE when nobody waits. */
+bool wg_device_wants_idle (const WgDevice *device);
 
 /* False: no session and no handshake of ours has this index. */
 bool wg_device_has_index (const WgDevice *device, uint32_t index);

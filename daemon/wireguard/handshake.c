@@ -62,6 +62,13 @@ derive_public (const NodePublic *key, uint8_t hash[BLAKE2S_SIZE], uint8_t mac1_k
 }
 
 void
+wg_ephemeral_init (WgEphemeral *ephemeral, const uint8_t private_key[KEY_SIZE])
+{
+  memcpy (ephemeral->private_key, private_key, KEY_SIZE);
+  key_public (private_key, ephemeral->public_key);
+}
+
+void
 wg_identity_init (WgIdentity *identity, const NodePrivate *private_key)
 {
   identity->private_key = *private_key;
@@ -79,24 +86,23 @@ wg_remote_init (WgRemote *remote, const WgIdentity *identity, const NodePublic *
 
 bool
 wg_initiation_create (const WgIdentity *identity, const WgRemote *remote,
-                      const uint8_t ephemeral_private[KEY_SIZE],
-                      const uint8_t timestamp[WG_TIMESTAMP_SIZE], uint32_t local_index,
-                      WgInitiation *message, WgInitiator *state)
+                      const WgEphemeral *ephemeral, const uint8_t timestamp[WG_TIMESTAMP_SIZE],
+                      uint32_t local_index, WgInitiation *message, WgInitiator *state)
 {
   uint8_t key[AEAD_KEY_SIZE];
 
   memset (message, 0, sizeof *message);
   store_le32 (&message->type, WG_MESSAGE_INITIATION);
   store_le32 (&message->sender, local_index);
-  key_public (ephemeral_private, message->ephemeral);
-  memcpy (state->ephemeral_private, ephemeral_private, KEY_SIZE);
+  memcpy (message->ephemeral, ephemeral->public_key, KEY_SIZE);
+  memcpy (state->ephemeral_private, ephemeral->private_key, KEY_SIZE);
   memcpy (state->hash, remote->hash, BLAKE2S_SIZE);
   start_chain (state->chain);
   state->local_index = local_index;
 
   mix_key (state->chain, message->ephemeral, KEY_SIZE, NULL);
   mix_hash (state->hash, message->ephemeral, KEY_SIZE);
-  bool ok = mix_dh (state->chain, ephemeral_private, remote->public_key.bytes, key);
+  bool ok = mix_dh (state->chain, ephemeral->private_key, remote->public_key.bytes, key);
   if (ok) {
     aead_seal (key, zero_nonce, state->hash, BLAKE2S_SIZE, identity->public_key.bytes, KEY_SIZE,
                message->sealed_static);
@@ -172,9 +178,9 @@ split (const uint8_t chain[BLAKE2S_SIZE], bool initiator, WgSessionKeys *keys)
 }
 
 bool
-wg_response_create (const WgRemote *remote, const WgResponder *state,
-                    const uint8_t ephemeral_private[KEY_SIZE], const uint8_t psk[WG_PSK_SIZE],
-                    uint32_t local_index, WgResponse *message, WgSessionKeys *keys)
+wg_response_create (const WgRemote *remote, const WgResponder *state, const WgEphemeral *ephemeral,
+                    const uint8_t psk[WG_PSK_SIZE], uint32_t local_index, WgResponse *message,
+                    WgSessionKeys *keys)
 {
   uint8_t chain[BLAKE2S_SIZE], hash[BLAKE2S_SIZE], key[AEAD_KEY_SIZE];
 
@@ -184,12 +190,12 @@ wg_response_create (const WgRemote *remote, const WgResponder *state,
   store_le32 (&message->type, WG_MESSAGE_RESPONSE);
   store_le32 (&message->sender, local_index);
   store_le32 (&message->receiver, state->remote_index);
-  key_public (ephemeral_private, message->ephemeral);
+  memcpy (message->ephemeral, ephemeral->public_key, KEY_SIZE);
 
   mix_key (chain, message->ephemeral, KEY_SIZE, NULL);
   mix_hash (hash, message->ephemeral, KEY_SIZE);
-  bool ok = mix_dh (chain, ephemeral_private, state->ephemeral, NULL)
-            && mix_dh (chain, ephemeral_private, remote->public_key.bytes, NULL);
+  bool ok = mix_dh (chain, ephemeral->private_key, state->ephemeral, NULL)
+            && mix_dh (chain, ephemeral->private_key, remote->public_key.bytes, NULL);
   if (ok) {
     mix_psk (chain, hash, psk, key);
     aead_seal (key, zero_nonce, hash, BLAKE2S_SIZE, NULL, 0, message->sealed_nothing);

@@ -28,6 +28,13 @@ typedef struct
   uint8_t cookie_key[BLAKE2S_SIZE];
 } WgRemote;
 
+/* The key pair of one handshake. Wiped by its owner. */
+typedef struct
+{
+  uint8_t private_key[KEY_SIZE];
+  uint8_t public_key[KEY_SIZE];
+} WgEphemeral;
+
 /* What the initiator keeps between message 1 and message 2. */
 typedef struct
 {
@@ -48,6 +55,9 @@ typedef struct
   uint32_t remote_index;
 } WgResponder;
 
+/* The pair of PRIVATE_KEY. One X25519. */
+void wg_ephemeral_init (WgEphemeral *ephemeral, const uint8_t private_key[KEY_SIZE]);
+
 void wg_identity_init (WgIdentity *identity, const NodePrivate *private_key);
 
 /* False when the peer's key is a point that no honest peer has. */
@@ -56,9 +66,8 @@ bool wg_remote_init (WgRemote *remote, const WgIdentity *identity, const NodePub
 /* Message 1. All functions below return false when a Diffie-Hellman result is zero or a part is not
  * authentic; outputs are then unspecified and hold no secret worth keeping. */
 bool wg_initiation_create (const WgIdentity *identity, const WgRemote *remote,
-                           const uint8_t ephemeral_private[KEY_SIZE],
-                           const uint8_t timestamp[WG_TIMESTAMP_SIZE], uint32_t local_index,
-                           WgInitiation *message, WgInitiator *state);
+                           const WgEphemeral *ephemeral, const uint8_t timestamp[WG_TIMESTAMP_SIZE],
+                           uint32_t local_index, WgInitiation *message, WgInitiator *state);
 
 /* Message 1, first part: who claims to send it (steps 2-4). One X25519. */
 bool wg_initiation_open_static (const WgIdentity *identity, const WgInitiation *message,
@@ -70,7 +79,7 @@ bool wg_initiation_open_timestamp (const WgRemote *remote, const WgInitiation *m
 
 /* Message 2 and the session's keys; keys->created_us is left to the caller. */
 bool wg_response_create (const WgRemote *remote, const WgResponder *state,
-                         const uint8_t ephemeral_private[KEY_SIZE], const uint8_t psk[WG_PSK_SIZE],
+                         const WgEphemeral *ephemeral, const uint8_t psk[WG_PSK_SIZE],
                          uint32_t local_index, WgResponse *message, WgSessionKeys *keys);
 
 /* Message 2 at the initiator. STATE is not changed: a forged answer spoils nothing. */

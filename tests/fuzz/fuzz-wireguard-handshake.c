@@ -143,13 +143,16 @@ raw (Fuzz *f, ByteReader *r, bool repair)
 static void
 initiation (Fuzz *f, ByteReader *r)
 {
-  uint8_t ephemeral[32] = {8, [31] = 0x40}, timestamp[WG_TIMESTAMP_SIZE] = {0};
+  static const uint8_t private_key[KEY_SIZE] = {8, [31] = 0x40};
+  uint8_t timestamp[WG_TIMESTAMP_SIZE] = {0};
+  WgEphemeral ephemeral;
   WgInitiation message;
   WgInitiator state;
 
   f->clock += byte_reader_u8 (r) % 4;
   store_be64 (timestamp, f->clock);
-  if (wg_initiation_create (&f->peer, &f->self_as_remote, ephemeral, timestamp, byte_reader_u8 (r),
+  wg_ephemeral_init (&ephemeral, private_key);
+  if (wg_initiation_create (&f->peer, &f->self_as_remote, &ephemeral, timestamp, byte_reader_u8 (r),
                             &message, &state))
     spoil_and_send (f, (uint8_t *)&message, sizeof message, r);
 }
@@ -157,7 +160,8 @@ initiation (Fuzz *f, ByteReader *r)
 static void
 response (Fuzz *f, ByteReader *r)
 {
-  uint8_t ephemeral[32] = {16, [31] = 0x40}, psk[WG_PSK_SIZE] = {0};
+  static const uint8_t private_key[KEY_SIZE] = {16, [31] = 0x40}, psk[WG_PSK_SIZE];
+  WgEphemeral ephemeral;
   WgInitiation message1;
   WgResponse message2;
   WgResponder state;
@@ -166,9 +170,10 @@ response (Fuzz *f, ByteReader *r)
   if (f->last_size != sizeof message1)
     return;
   memcpy (&message1, f->last_sent, sizeof message1);
+  wg_ephemeral_init (&ephemeral, private_key);
   if (wg_initiation_open_static (&f->peer, &message1, &state)
       && wg_initiation_open_timestamp (&f->self_as_remote, &message1, &state)
-      && wg_response_create (&f->self_as_remote, &state, ephemeral, psk, 7, &message2, &keys))
+      && wg_response_create (&f->self_as_remote, &state, &ephemeral, psk, 7, &message2, &keys))
     spoil_and_send (f, (uint8_t *)&message2, sizeof message2, r);
 }
 

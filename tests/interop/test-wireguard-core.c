@@ -152,7 +152,8 @@ start_host (void)
 static void
 strange_initiation (const NodePublic *receiver, WgInitiation *message)
 {
-  uint8_t ephemeral[32], timestamp[WG_TIMESTAMP_SIZE] = {0x40};
+  uint8_t private_key[KEY_SIZE], timestamp[WG_TIMESTAMP_SIZE] = {0x40};
+  WgEphemeral ephemeral;
   NodePrivate stranger;
   WgIdentity identity;
   WgRemote remote;
@@ -160,11 +161,12 @@ strange_initiation (const NodePublic *receiver, WgInitiation *message)
   WgCookieJar jar = {0};
 
   key_generate (probe.random, stranger.bytes);
-  key_generate (probe.random, ephemeral);
+  key_generate (probe.random, private_key);
+  wg_ephemeral_init (&ephemeral, private_key);
   wg_identity_init (&identity, &stranger);
   g_assert_true (wg_remote_init (&remote, &identity, receiver));
   g_assert_true (
-      wg_initiation_create (&identity, &remote, ephemeral, timestamp, 1, message, &state));
+      wg_initiation_create (&identity, &remote, &ephemeral, timestamp, 1, message, &state));
   wg_macs_add (&remote, &jar, (uint8_t *)message, sizeof *message, now ());
 }
 

@@ -269,6 +269,35 @@ test_rate (void)
   wg_pair_free (pair);
 }
 
+/* Keys for handshakes are made when nobody waits, but none as long as there was no handshake. */
+static void
+test_spare_keys (void)
+{
+  WgPair *pair = new_pair ();
+  WgDevice *device = pair->nodes[0].device;
+  const WgEvent idle = {.type = WG_EVENT_IDLE};
+  GHashTable *seen
+      = g_hash_table_new_full (g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, NULL);
+
+  g_assert_false (wg_device_wants_idle (device));
+  for (unsigned i = 0; i < 40; i++) {
+    WgInitiation message;
+
+    make_initiation (pair, &message);
+    g_hash_table_add (seen, g_bytes_new (message.ephemeral, sizeof message.ephemeral));
+    g_assert_true (wg_device_wants_idle (device));
+    for (unsigned k = 0; k < i % 20 && wg_device_wants_idle (device); k++)
+      wg_device_input (device, &idle, pair->now_us);
+    wg_device_input (device, &idle, pair->now_us);
+  }
+  g_assert_cmpuint (g_hash_table_size (seen), ==, 40);
+  for (int i = 0; i < 16; i++)
+    wg_device_input (device, &idle, pair->now_us);
+  g_assert_false (wg_device_wants_idle (device));
+  g_hash_table_unref (seen);
+  wg_pair_free (pair);
+}
+
 /* Anybody can write a known node's public key into message 1; that alone makes no state. */
 static void
 test_claimed_identity (void)
@@ -280,19 +309,21 @@ test_claimed_identity (void)
   WgInitiation message;
   WgInitiator state;
   WgCookieJar jar = {0};
+  WgEphemeral pair_of_keys;
   uint8_t ephemeral[32], timestamp[12];
   SeededRandom random;
 
   seeded_random_init (&random, 9);
   key_generate (&random.base, mallory.bytes);
   key_generate (&random.base, ephemeral);
+  wg_ephemeral_init (&pair_of_keys, ephemeral);
   memset (timestamp, 0x50, sizeof timestamp);
   wg_identity_init (&identity, &mallory);
   wg_remote_init (&node1, &identity, &pair->nodes[1].public_key);
   for (int claim = 0; claim < 2; claim++) {
     if (claim)
       identity.public_key = pair->nodes[0].public_key;
-    wg_initiation_create (&identity, &node1, ephemeral, timestamp, 1, &message, &state);
+    wg_initiation_create (&identity, &node1, &pair_of_keys, timestamp, 1, &message, &state);
     wg_macs_add (&node1, &jar, (uint8_t *)&message, sizeof message, pair->now_us);
     wg_pair_inject (pair, 1, &message, sizeof message, source_at (1, 1));
     g_assert_cmpuint (stats_of (pair, 1).dropped_unknown, ==, 1);
@@ -540,6 +571,7 @@ main (int argc, char **argv)
   TEST ("cookie-is-used-for-120-seconds", test_cookie_ages);
   TEST ("older-or-equal-timestamp-is-dropped-for-ever", test_timestamps);
   TEST ("one-initiation-in-20-milliseconds", test_rate);
+  TEST ("keys-are-made-ahead-and-used-once", test_spare_keys);
   TEST ("claimed-identity-makes-no-state", test_claimed_identity);
   TEST ("forged-answer-spoils-nothing", test_forged_answer);
   TEST ("source-of-an-authentic-message-is-reported", test_source_is_reported);

@@ -11,7 +11,7 @@ typedef struct
 {
   WgIdentity identity_i, identity_r;
   WgRemote remote_r, remote_i; /* R as I sees it, I as R sees it */
-  uint8_t ephemeral_i[32], ephemeral_r[32];
+  WgEphemeral ephemeral_i, ephemeral_r;
   uint8_t timestamp[WG_TIMESTAMP_SIZE];
   WgInitiation message1;
   WgResponse message2;
@@ -23,26 +23,29 @@ typedef struct
 static void
 run (Vectors *v, const uint8_t psk[WG_PSK_SIZE])
 {
+  uint8_t ephemeral[KEY_SIZE];
   NodePrivate private_i, private_r;
   WgCookieJar jar_i = {0}, jar_r = {0};
 
   memset (v, 0, sizeof *v);
   from_hex (V_PRIVATE_I, private_i.bytes, 32);
   from_hex (V_PRIVATE_R, private_r.bytes, 32);
-  from_hex (V_EPHEMERAL_I, v->ephemeral_i, 32);
-  from_hex (V_EPHEMERAL_R, v->ephemeral_r, 32);
+  from_hex (V_EPHEMERAL_I, ephemeral, 32);
+  wg_ephemeral_init (&v->ephemeral_i, ephemeral);
+  from_hex (V_EPHEMERAL_R, ephemeral, 32);
+  wg_ephemeral_init (&v->ephemeral_r, ephemeral);
   wg_timestamp_write ((WallTime){V_UNIX_TIME, V_UNIX_NANOS}, v->timestamp);
   wg_identity_init (&v->identity_i, &private_i);
   wg_identity_init (&v->identity_r, &private_r);
   g_assert_true (wg_remote_init (&v->remote_r, &v->identity_i, &v->identity_r.public_key));
   g_assert_true (wg_remote_init (&v->remote_i, &v->identity_r, &v->identity_i.public_key));
 
-  g_assert_true (wg_initiation_create (&v->identity_i, &v->remote_r, v->ephemeral_i, v->timestamp,
+  g_assert_true (wg_initiation_create (&v->identity_i, &v->remote_r, &v->ephemeral_i, v->timestamp,
                                        V_INDEX_I, &v->message1, &v->initiator));
   wg_macs_add (&v->remote_r, &jar_i, (uint8_t *)&v->message1, sizeof v->message1, 1);
   g_assert_true (wg_initiation_open_static (&v->identity_r, &v->message1, &v->responder));
   g_assert_true (wg_initiation_open_timestamp (&v->remote_i, &v->message1, &v->responder));
-  g_assert_true (wg_response_create (&v->remote_i, &v->responder, v->ephemeral_r, psk, V_INDEX_R,
+  g_assert_true (wg_response_create (&v->remote_i, &v->responder, &v->ephemeral_r, psk, V_INDEX_R,
                                      &v->message2, &v->keys_r));
   wg_macs_add (&v->remote_i, &jar_r, (uint8_t *)&v->message2, sizeof v->message2, 1);
 }
@@ -218,11 +221,11 @@ test_zero_results_abort (void)
 
   responder = v.responder;
   memcpy (responder.ephemeral, zero_point, 32);
-  g_assert_false (wg_response_create (&v.remote_i, &responder, v.ephemeral_r, zero_psk, 1,
+  g_assert_false (wg_response_create (&v.remote_i, &responder, &v.ephemeral_r, zero_psk, 1,
                                       &v.message2, &v.keys_r));
   remote = v.remote_i;
   memcpy (remote.public_key.bytes, zero_point, 32);
-  g_assert_false (wg_response_create (&remote, &v.responder, v.ephemeral_r, zero_psk, 1,
+  g_assert_false (wg_response_create (&remote, &v.responder, &v.ephemeral_r, zero_psk, 1,
                                       &v.message2, &v.keys_r));
 
   WgResponse message2 = v.message2;
@@ -232,7 +235,7 @@ test_zero_results_abort (void)
   identity = v.identity_i;
   remote = v.remote_r;
   memcpy (remote.public_key.bytes, one_point, 32);
-  g_assert_false (wg_initiation_create (&identity, &remote, v.ephemeral_i, v.timestamp, 1,
+  g_assert_false (wg_initiation_create (&identity, &remote, &v.ephemeral_i, v.timestamp, 1,
                                         &message1, &v.initiator));
 }
 
