@@ -3,8 +3,8 @@
  *   warren-load --to ADDRESS:PORT --first I --count N --total T [--auth-key KEY]
  *               [--seconds S --change PERCENT --whole PERCENT] [--check K] [--ledger FILE]
  *
- * Connects all at once, with --auth-key registers, opens the map streams, and says "ready"; on a
- * line of input the changes begin. Prints one JSON object at the end. */
+ * Connects all at once. With --auth-key they only join; else they open their map streams, say
+ * "ready", and on a line of input the changes begin. Prints one JSON object at the end. */
 
 #include "load-ledger.h"
 #include "load-node.h"
@@ -183,7 +183,6 @@ sink (void *user_data, LoadNode *node, LoadEventType type, const void *data, siz
   switch (type) {
     case LOAD_REGISTERED:
       load->registered++;
-      load_node_poll (node);
       break;
     case LOAD_FIRST_MAP:
       load->with_map++;
@@ -207,6 +206,12 @@ sink (void *user_data, LoadNode *node, LoadEventType type, const void *data, siz
 
 /* ---- phases ---- */
 
+static bool
+is_ready (const Load *load)
+{
+  return (load->options.auth_key ? load->registered : load->with_map) == load->options.count;
+}
+
 static void
 connect_all (Load *load)
 {
@@ -220,7 +225,7 @@ connect_all (Load *load)
     if (i % 64 == 0)
       serve (load, 0);
   }
-  while (load->with_map < load->options.count && clock_now_us () < load->start_us + SETUP_US)
+  while (!is_ready (load) && clock_now_us () < load->start_us + SETUP_US)
     serve (load, clock_now_us () + 10 * USEC_PER_MSEC);
 }
 
@@ -389,7 +394,7 @@ main (int argc, char **argv)
   connect_all (&load);
   printf ("ready\n");
   fflush (stdout);
-  if (load.options.seconds > 0 && load.with_map == load.options.count) {
+  if (load.options.seconds > 0 && is_ready (&load)) {
     fcntl (0, F_SETFL, O_NONBLOCK);
     while (read (0, line, sizeof line) < 0 && errno == EAGAIN)
       serve (&load, clock_now_us () + 10 * USEC_PER_MSEC);
@@ -401,5 +406,5 @@ main (int argc, char **argv)
     load_ledger_write (load.ledger, file);
     fclose (file);
   }
-  return load.with_map == load.options.count && load.bad == 0 ? 0 : 1;
+  return is_ready (&load) && load.bad == 0 ? 0 : 1;
 }
