@@ -95,6 +95,8 @@ client_free (Worker *worker, Client *client)
     atomic_fetch_sub_explicit (&worker->connections, 1, memory_order_relaxed);
   if (client->tls)
     end_tls (client);
+  /* A copy of the descriptor may live on, as that of a backup does; epoll would go on telling. */
+  worker_watch (worker, &client->watch, EPOLL_CTL_DEL, 0);
   close (client->watch.fd);
   if (client->connection)
     server_connection_free (client->connection);

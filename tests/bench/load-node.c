@@ -73,6 +73,7 @@ load_node_init (LoadNode *node, uint32_t index, LoadSink sink, void *user_data)
 void
 load_node_clear (LoadNode *node)
 {
+  noise_records_clear (&node->records);
   buffer_free (&node->out);
   buffer_free (&node->head);
   buffer_free (&node->plain);

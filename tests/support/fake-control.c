@@ -71,6 +71,7 @@ fake_control_free (FakeControl *conn)
   while (conn->pending)
     remove_pending (&conn->pending);
   h2_free (conn->h2);
+  noise_records_clear (&conn->records);
   buffer_free (&conn->in);
   buffer_free (&conn->out);
   buffer_free (&conn->plain);
