@@ -105,6 +105,16 @@ client_free (Worker *worker, Client *client)
   free (client);
 }
 
+/* It is we who are late: what the peer said has not been read yet. Were it put out, it would come
+ * back and make us later still. */
+static bool
+has_unread (const Client *client)
+{
+  uint8_t byte;
+
+  return !client->closing && recv (client->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 void
 clients_sweep (Worker *worker, int64_t now_us)
 {
@@ -118,6 +128,10 @@ clients_sweep (Worker *worker, int64_t now_us)
     if (client->connection && server_connection_is_busy (client->connection))
       client->until_us = now_us + IDLE_US;
     bool late = client->until_us <= now_us;
+    if (late && client->until_us > 0 && has_unread (client)) {
+      client->until_us = now_us + USEC_PER_SEC;
+      late = false;
+    }
     if (!late && !(client->closing && client->out.size == 0)) {
       queued += client->out.size;
       link = &client->next;
