@@ -381,7 +381,8 @@ class SignIn(TrayTest):
     def test_click_opens_the_page_once(self):
         self.assertEqual(self.host.label(3), "Sign In…")
         self.host.click(3)
-        self.assertTrue(self.host.turn(30, lambda: os.path.exists(self.browsed)))
+        self.assertTrue(self.host.turn(30, lambda: os.path.exists(self.browsed)
+                                       and os.path.getsize(self.browsed)))
         with open(self.browsed) as lines:
             self.assertEqual(lines.read().strip(), "https://vpn.example.com/register/"
                              "hskey-authreq-64bcfd297684878119152f56")
