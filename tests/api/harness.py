@@ -91,7 +91,8 @@ class Stage:
         with open(config, "w", encoding="utf-8") as file:
             file.write(BUS_CONFIG.format(folder=self.folder))
         self.start(["dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile"], "bus")
-        wait_for(lambda: os.path.exists(f"{self.folder}/bus"), 5, "the bus")
+        wait_for(lambda: os.path.exists(f"{self.folder}/bus")
+                 and os.stat(f"{self.folder}/bus").st_mode & 0o666 == 0o666, 30, "the bus")
         return self
 
     def __exit__(self, *_):

@@ -21,6 +21,11 @@ TUN = "/dev/net/tun"
 MANAGER = "/org/warrenvpn/Daemon1/Manager"
 
 
+def open_to_all(path):
+    """Whether a bus takes connections of every user: it makes its socket first and opens it then."""
+    return os.path.exists(path) and os.stat(path).st_mode & 0o666 == 0o666
+
+
 class Node:
     """What both kinds share: their command lines take the same words."""
 
@@ -280,7 +285,7 @@ class Warren(Node):
         with open(os.path.join(self.dir, "bus.log"), "a") as log:
             self.tailnet.lab.popen(["dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile"],
                                    stdout=log, stderr=subprocess.STDOUT)
-        wait_for(lambda: os.path.exists(f"{self.dir}/bus"), 5, "the private bus listens")
+        wait_for(lambda: open_to_all(f"{self.dir}/bus"), 5, "the private bus listens")
 
     def launch(self, *options):
         command = [self._program(), "--state-dir", self.state_dir, "--tun", self.tun,
