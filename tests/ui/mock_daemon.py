@@ -129,7 +129,7 @@ class Mock(HomeCalls):
                 "Preferences": {
                     "AcceptDns": v("b", True), "AcceptRoutes": v("b", False),
                     "AdvertiseExitNode": v("b", False), "AdvertiseRoutes": v("as", []),
-                    "SnatRoutes": v("b", True),
+                    "SnatRoutes": v("b", True), "Proxy": v("s", ""),
                     "ShieldsUp": v("b", False), "ExitNode": v("s", ""),
                     "ExitNodeAllowLan": v("b", False),
                     "Hostname": v("s", options.get("Hostname", "")), "AutoConnect": v("b", True),
