@@ -376,9 +376,11 @@ parse (int argc, char **argv, Options *options)
 int
 main (int argc, char **argv)
 {
-  Load load = {.epoll = epoll_create1 (EPOLL_CLOEXEC), .fewest_peers = -1};
+  static Load load = {.fewest_peers = -1}; /* its nodes are there until the process ends */
   char line[16];
   IpPort to;
+
+  load.epoll = epoll_create1 (EPOLL_CLOEXEC);
 
   if (sodium_init () < 0 || !parse (argc, argv, &load.options)
       || !ip_port_parse (load.options.to, strlen (load.options.to), &to)) {

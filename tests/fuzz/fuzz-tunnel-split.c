@@ -35,12 +35,14 @@ split (const uint8_t *data, size_t size, bool vnet)
   free (copy);
 }
 
-/* The input is a list of packets, each behind its length in 16 bits. */
+/* The input is a list of packets, each behind its length in 16 bits. The last bit says whether the
+ * device refuses what was merged. */
 static void
 merge (const uint8_t *data, size_t size)
 {
   const MergeOptions options = {true, true, true};
   Merge *m = merge_new (&options);
+  bool refuses = size > 0 && (data[size - 1] & 1);
   uint8_t *packets[64];
   size_t n = 0, in = 0, written = 0;
   const uint8_t *out;
@@ -67,7 +69,8 @@ merge (const uint8_t *data, size_t size)
       abort ();
     for (uint32_t k = 0; k < super.n_segments; k++)
       super_packet_write (&super, k, segment);
-    written += super.n_segments;
+    if (!refuses || !merge_next_singly (m))
+      written += super.n_segments;
   }
   /* Nothing is lost, nothing is invented. */
   if (written != in)
