@@ -458,7 +458,7 @@ peer_path_command (Path *path, PeerPath *p, uint32_t id, size_t size)
 
   p->last_sent_us = path->now_us;
   seek (path, p);
-  if (is_trusted (path, p) && p->best.vni == 0) {
+  if (relies_on_best (path, p) && p->best.vni == 0) {
     sent = send_ping (path, p, &p->best.at, PING_COMMAND, id, size);
   } else {
     for (size_t i = 0; does_disco (path, p) && i < p->candidates.count; i++) {

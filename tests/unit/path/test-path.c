@@ -232,6 +232,23 @@ test_ping_command (void)
 }
 
 static void
+test_ping_command_in_doubt (void)
+{
+  Fixture f = fixture_new (PEER_AT);
+
+  fixture_go_direct (&f);
+  /* Nothing is answered any more: in doubt, although the trust has not run out. */
+  for (int i = 0; i < 20 && rig_destination (f.rig, f.peer).trusted; i++)
+    rig_run_sending (f.rig, f.peer, SECOND / 4);
+  g_assert_cmpint (rig_destination (f.rig, f.peer).udp.addr.family, !=, 0);
+  rig_clear (f.rig);
+  fixture_command (&f, 1, 0);
+  g_assert_cmpuint (rig_disco (f.rig, f.peer, DISCO_PING, true, NULL, NULL), ==, 1);
+  g_assert_cmpuint (fixture_pings (&f), ==, 1);
+  rig_free (f.rig);
+}
+
+static void
 test_thousand_peers (void)
 {
   Rig *rig = rig_new ();
@@ -317,6 +334,7 @@ main (int argc, char **argv)
   ADD ("learned-candidate-goes-after-45-s", test_learned_candidate_goes);
   ADD ("unanswered-handshakes-go-both-ways", test_no_answer);
   ADD ("ping-command-reports-the-first-way", test_ping_command);
+  ADD ("ping-command-of-a-doubtful-path-goes-by-relay-too", test_ping_command_in_doubt);
   ADD ("idle-peers-cost-nothing", test_thousand_peers);
   ADD ("moved-address-is-told-within-seconds", test_external_address_moves);
   ADD ("slow-paths-look-for-better-ones-once-a-minute", test_upgrade_search);
